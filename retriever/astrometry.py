@@ -1,0 +1,111 @@
+"""Positions on the sky: proper motion, offsets, separations. Correct at the poles and across RA 0.
+
+Everything goes through unit vectors, since differences of right ascension fail just where it matters.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["julian_year", "moved", "offsets_arcsec", "separation_arcsec"]
+
+Floats = NDArray[np.float64]
+
+ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
+
+
+def julian_year(mjd: ArrayLike) -> Floats:
+    """Julian year of an MJD.
+
+    Examples
+    --------
+    >>> float(julian_year(51544.5))
+    2000.0
+    """
+    return 2000.0 + (np.asarray(mjd, float) - 51544.5) / 365.25
+
+
+def moved(ra: Any, dec: Any, pmra: Any, pmdec: Any, years: Any) -> tuple[Floats, Floats]:
+    """Move positions by their proper motion, along great circles.
+
+    Radial motion and parallax are left out; both are far below an arc second for all known stars over a century
+    but the very nearest.
+
+    Parameters
+    ----------
+    ra, dec
+        Degrees.
+    pmra, pmdec
+        mas per Julian year; `pmra` includes the factor cos(dec). NaN counts as no motion.
+    years
+        Julian years to move, negative for back in time.
+
+    Returns
+    -------
+    ra, dec
+        Degrees, 0 <= ra < 360.
+
+    Examples
+    --------
+    >>> ra, dec = moved(10.0, 0.0, 1000.0, 0.0, 3600.0)
+    >>> round(float(ra), 6), round(abs(float(dec)), 6)
+    (11.0, 0.0)
+    """
+    per_year = 1e-3 / ARCSEC_PER_RADIAN
+    east = np.nan_to_num(np.asarray(pmra, float)) * per_year * years
+    north = np.nan_to_num(np.asarray(pmdec, float)) * per_year * years
+    angle = np.hypot(east, north)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sine = np.where(angle > 0, np.sin(angle) / angle, 1.0)
+    to_east, to_north, outward = _basis(ra, dec)
+    x, y, z = (
+        outward[k] * np.cos(angle) + (to_east[k] * east + to_north[k] * north) * sine for k in range(3)
+    )
+    return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+
+
+def offsets_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> tuple[Floats, Floats]:
+    """Offsets to the east and north of a reference position, on the plane that touches the sky there, in arcsec.
+
+    Examples
+    --------
+    >>> east, north = offsets_arcsec(np.array([0.0005]), np.array([0.0]), 359.9995, 0.0)
+    >>> round(float(east[0]), 3)
+    3.6
+    """
+    to_east, to_north, _ = _basis(ra0, dec0)
+    ra, dec = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
+    cos_dec = np.cos(dec)
+    point = cos_dec * np.cos(ra), cos_dec * np.sin(ra), np.sin(dec)
+    east = point[0] * to_east[0] + point[1] * to_east[1]
+    north = point[0] * to_north[0] + point[1] * to_north[1] + point[2] * to_north[2]
+    return east * ARCSEC_PER_RADIAN, north * ARCSEC_PER_RADIAN
+
+
+def separation_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> Floats:
+    """Angular separation, in arcsec (haversine formula, exact for small and large angles).
+
+    Examples
+    --------
+    >>> round(float(separation_arcsec(0.0, 90.0, 180.0, 89.0)), 3)
+    3600.0
+    """
+    ra, dec, ra0, dec0 = (np.radians(np.asarray(angle, float)) for angle in (ra, dec, ra0, dec0))
+    half = (
+        np.sin(0.5 * (dec - dec0)) ** 2
+        + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
+    )
+    return 2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))) * ARCSEC_PER_RADIAN
+
+
+def _basis(ra: Any, dec: Any) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """Unit vectors to the east, to the north and outward, at positions in degrees."""
+    ra, dec = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
+    sin_ra, cos_ra, sin_dec, cos_dec = np.sin(ra), np.cos(ra), np.sin(dec), np.cos(dec)
+    zero = 0.0 * sin_ra
+    return (
+        (-sin_ra, cos_ra, zero),
+        (-sin_dec * cos_ra, -sin_dec * sin_ra, cos_dec),
+        (cos_dec * cos_ra, cos_dec * sin_ra, sin_dec),
+    )

@@ -1,0 +1,212 @@
+"""The command line. Everything heavy is imported when its command is used."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from retriever import __version__
+from retriever.errors import ConfigError, RetrieverError, nearest
+
+__all__ = ["main"]
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # batches are the parallel work; threads inside them would only get in the way
+
+_EPILOG = """\
+examples:
+  retriever run                                        the demo: a random sky, searched
+  retriever run finder.snr_threshold=7.5 simulator=box
+  retriever run -m finder.snr_threshold=5,6,7          a sweep
+  retriever run experiment=ztf_folder paths.lightcurves=FOLDER catalog.path=TABLE
+  retriever run --cfg job                              the whole config
+  retriever status                                     versions and their state
+  retriever where NAME                                 the files and rows of a source
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verbose = any(word in ("-v", "--verbose") for word in words)
+    words = [word for word in words if word not in ("-v", "--verbose")]
+    try:
+        if words[:1] == ["run"]:
+            return _run(words[1:], verbose)
+        return _command(words)
+    except RetrieverError as error:
+        if verbose:
+            raise
+        print(f"retriever: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("retriever: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if verbose:
+            raise
+        print(f"retriever: unexpected {type(error).__name__}: {error}; run again with -v to see where", file=sys.stderr)
+        return 1
+
+
+def _command(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="retriever",
+        description="Search the light curves of many sources for rare events.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"retriever {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks and the log")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("run", help="download, reduce, analyze, simulate (retriever run --help)", add_help=False)
+    for name, text in (("status", "list versions, their parameters and state"), ("where", "find a source's products")):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument(
+            "--outputs",
+            default=os.environ.get("RETRIEVER_OUTPUTS", "outputs"),
+            help="the outputs folder (default: $RETRIEVER_OUTPUTS, else outputs)",
+        )
+        if name == "where":
+            command.add_argument("--data", default=os.environ.get("RETRIEVER_DATA", "data"), help="the data folder")
+            command.add_argument("name", help="name or alias of a source")
+    chosen = parser.parse_args(words)
+    from retriever.report import status
+
+    outputs = Path(chosen.outputs).expanduser().absolute()
+    if chosen.command == "status":
+        found: Any = status.versions(outputs)
+        text = status.versions_text(found)
+    else:
+        found = status.where(outputs, Path(chosen.data).expanduser().absolute(), chosen.name)
+        text = status.where_text(found)
+    print(json.dumps(found, indent=2, default=str) if chosen.json else text)
+    return 0
+
+
+# ---- run: through Hydra -----------------------------------------------------------------------------------------------
+
+
+def _run(words: list[str], verbose: bool) -> int:
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from retriever.config import CONFIG_FOLDER
+
+    sys.path.insert(0, str(Path.cwd()))  # the user's own classes lie where they stand
+    codes: list[int] = []
+
+    def job(config: Any) -> int:
+        codes.append(_run_config(config, verbose))
+        return codes[-1]
+
+    _warn_of_shadowed(words, CONFIG_FOLDER)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting: the sentence is ours
+    before, sys.argv = sys.argv, ["retriever run", *words]
+    try:
+        hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_sentence(error)) from error
+    finally:
+        sys.argv = before
+    return _worst(codes)
+
+
+def _worst(codes: list[int]) -> int:
+    """The worst of a sweep's exit codes: unexpected, then usage, then failures; an interruption before all."""
+    order = (130, 1, 2, 3, 0)
+    return next((code for code in order if code in codes), 0)
+
+
+def _run_config(config: Any, verbose: bool) -> int:
+    """One job; under a sweep what goes wrong with one must not end the others."""
+    from retriever.pipeline.session import run_config
+    from retriever.report.summary import print_summary
+
+    try:
+        summary = run_config(config, verbose)
+    except RetrieverError as error:
+        if verbose:
+            raise
+        print(f"retriever: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("retriever: interrupted; run again to go on from here", file=sys.stderr)
+        return 130
+    print_summary(summary)
+    return summary.exit_code
+
+
+def _sentence(error: Exception) -> str:
+    """Hydra's message in one sentence, with the nearest known key or choice."""
+    cause = error.__cause__
+    lines = [line.strip() for line in f"{error}\n{cause or ''}".splitlines() if line.strip()]
+    text = lines[0].rstrip(".") if lines else type(error).__name__
+    if text.startswith("Could not override '"):
+        key = text.split("'")[1]
+        return f"the config has no {key!r}{nearest(key, _known_keys())}"
+    if text.startswith("Could not append"):
+        return f"{text}; it is there already, so leave the '+' away"
+    if text.startswith("In 'config': Could not find '") or "Could not find" in text:
+        wanted = text.split("'")[3] if text.count("'") >= 4 else text
+        group, _, choice = wanted.rpartition("/")
+        known = [path.stem for path in (_config_folder() / group).glob("*.yaml")]
+        return f"there is no {choice!r} among the choices of {group!r}{nearest(choice, known)}"
+    if text.startswith("Error merging override"):
+        key = text.removeprefix("Error merging override").strip()
+        return f"cannot use the override {key}: {lines[1] if len(lines) > 1 else 'it does not fit the config'}"
+    return f"{text}; see retriever run --help"
+
+
+def _config_folder() -> Path:
+    from retriever.config import CONFIG_FOLDER
+
+    return CONFIG_FOLDER
+
+
+def _known_keys() -> list[str]:
+    """Addresses of all parameters of the default config."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(_config_folder()), version_base="1.3"):
+        tree = compose("config")
+    keys: list[str] = []
+
+    def collect(node: Any, where: str) -> None:
+        for key in node:
+            address = f"{where}{key}"
+            keys.append(address)
+            inner = node._get_node(key)
+            if hasattr(inner, "keys") and not inner._is_none() and not inner._is_missing():
+                collect(inner, f"{address}.")
+
+    collect(tree, "")
+    return keys
+
+
+def _warn_of_shadowed(words: list[str], own: Path) -> None:
+    """Files of --config-dir that retriever's own config tree has too are not used: say so."""
+    for flag, value in zip(words, (words + [""])[1:], strict=True):
+        folder = value if flag in ("--config-dir", "-cd") else flag.partition("=")[2] if flag.startswith("--config-dir=") else ""
+        if not folder or Path(folder).absolute() == own:
+            continue
+        if not Path(folder).is_dir():
+            raise ConfigError(f"--config-dir {folder} is not a folder; give the folder that holds your config groups")
+        for path in sorted(Path(folder).rglob("*.yaml")):
+            name = path.relative_to(folder)
+            if (own / name).exists():
+                print(f"retriever: {path} is not used: retriever's own {name} comes first; give it another name", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""From a composed config to built components: every type checked, every unknown key refused."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from retriever.errors import ConfigError, nearest
+from retriever.verbs import VERBS
+
+__all__ = ["CONFIG_FOLDER", "Setup", "build", "build_setup", "frozen_yaml"]
+
+_PACKAGE = Path(__file__).parent
+
+CONFIG_FOLDER = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.parent / "conf"
+"""The config tree: inside an installed package, or beside it in a checkout."""
+
+_PLAIN = ("project", "run", "store", "paths")
+_COMPONENTS = ("catalog", "quality", "finder", "analysis", "simulator", "executor")
+_NAMED = ("observatories", "reducers")
+_SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|credentials?)($|_)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A built config: components, and plain settings as mappings for their dataclasses."""
+
+    components: Mapping[str, Any]
+    observatories: Mapping[str, Any]
+    reducers: Mapping[str, Any]
+    plain: Mapping[str, Mapping[str, Any]]
+
+
+def build_setup(config: DictConfig) -> Setup:
+    """Build all components of a composed config.
+
+    Raises
+    ------
+    ConfigError
+        For unknown groups and keys, wrong types, secrets, and classes without the verb of their group.
+    """
+    tree = _resolved(config)
+    known = {*_PLAIN, *_COMPONENTS, *_NAMED}
+    for key in tree:
+        if key not in known:
+            raise ConfigError(f"the config has an unknown group {key!r}{nearest(key, known)}")
+    for key in sorted(known - set(tree)):
+        raise ConfigError(f"the config has no {key!r}; compose it from retriever's own config tree")
+    _refuse_secrets(tree, "")
+    observatories = {name: build(node, VERBS["observatories"], f"observatories.{name}") for name, node in tree["observatories"].items()}
+    reducers = {name: build(node, VERBS["reducers"], f"reducers.{name}") for name, node in tree["reducers"].items()}
+    if not observatories:
+        raise ConfigError("the config has no observatory; choose one with observatory=NAME")
+    for name in set(observatories) ^ set(reducers):
+        side = "a reducer but no observatory" if name in reducers else "an observatory but no reducer"
+        raise ConfigError(f"{name!r} has {side}; both need the same name")
+    verbs = {**VERBS, "executor": "start"}
+    return Setup(
+        components={group: build(tree[group], verbs[group], group) for group in _COMPONENTS},
+        observatories=dict(sorted(observatories.items())),
+        reducers=reducers,
+        plain={group: tree[group] for group in _PLAIN},
+    )
+
+
+def build(node: Any, verb: str, where: str) -> Any:
+    """Build one component from its part of the config.
+
+    Parameters
+    ----------
+    node
+        Mapping with ``_target_`` and the parameters.
+    verb
+        Name of the method that the class must have.
+    where
+        Address of the node, for messages.
+
+    Examples
+    --------
+    >>> build({"_target_": "retriever.finders.peak.PeakFinder", "snr_threshold": 7}, "find", "finder").snr_threshold
+    7.0
+    >>> build({"_target_": "retriever.finders.peak.PeakFinder", "snr_treshold": 7}, "find", "finder")
+    Traceback (most recent call last):
+    ...
+    retriever.errors.ConfigError: finder has no parameter 'snr_treshold'; did you mean 'snr_threshold'?
+    """
+    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+        raise ConfigError(f"{where} needs a _target_ that names a class with the verb {verb!r}")
+    values = {str(key): value for key, value in node.items() if key != "_target_"}
+    return typed(_class(node["_target_"], verb, where), values, where)
+
+
+def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    """Make a dataclass from plain values, each checked against the type of its field."""
+    known = {spec.name: spec for spec in fields(kind) if spec.init}
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{where} has no parameter {key!r}{nearest(key, known)}")
+    for key, value in values.items():
+        inner = known[key].type
+        if is_dataclass(inner) and isinstance(inner, type) and isinstance(value, Mapping):
+            _refuse_unknown(inner, value, f"{where}.{key}")
+    try:
+        schema = OmegaConf.structured(kind)
+        OmegaConf.set_readonly(schema, False)
+        for key in values:
+            if OmegaConf.is_config(schema._get_node(key)):
+                OmegaConf.set_readonly(schema._get_node(key), None)
+        return OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        text = str(error).split("\n")[0]
+        raise ConfigError(f"{where}{f'.{key}' if key else ''}: {text}; see --cfg job for the whole config") from None
+
+
+def _refuse_unknown(kind: type, values: Mapping[Any, Any], where: str) -> None:
+    known = [spec.name for spec in fields(kind)]
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{where} has no parameter {str(key)!r}{nearest(str(key), known)}")
+
+
+def _class(target: str, verb: str, where: str) -> type:
+    module_name, _, name = target.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"{where}._target_ is {target!r}; it must name a class with its module, as in my_module.MyClass")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a module of the user's may raise whatever it likes
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{where}._target_: cannot import {module_name!r} ({reason}); it must lie where you stand or be installed"
+        ) from error
+    kind = getattr(module, name, None)
+    if not isinstance(kind, type):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise ConfigError(f"{where}._target_: {module_name!r} has no class {name!r}{nearest(name, classes)}")
+    if not callable(getattr(kind, verb, None)):
+        raise ConfigError(f"{where}._target_: {target} has no method {verb!r}, which every {where.split('.')[0]} needs")
+    if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"{where}._target_: {target} is not a frozen dataclass; write @dataclass(frozen=True, kw_only=True) above it"
+        )
+    return kind
+
+
+def frozen_yaml(config: DictConfig) -> str:
+    """The composed config, interpolations resolved, as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(_resolved(config)))
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    try:
+        tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "the config"
+        text = str(error).split("\n")[0]
+        raise ConfigError(f"{key}: {text}; give it as an override, as in {key}=VALUE") from None
+    return {str(key): value for key, value in tree.items()}
+
+
+def _refuse_secrets(node: Any, where: str) -> None:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            address = f"{where}.{key}" if where else str(key)
+            if _SECRET.search(str(key)) and value:
+                raise ConfigError(f"{address} looks like a secret, and configs are written down; use the environment instead")
+            _refuse_secrets(value, address)
+    elif isinstance(node, list):
+        for item in node:
+            _refuse_secrets(item, where)
+    elif isinstance(node, str) and re.search(r"://[^/\s:@]*:[^/\s@]+@", node):
+        raise ConfigError(f"{where} holds a password, and configs are written down; leave it out and use the environment")

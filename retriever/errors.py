@@ -1,0 +1,98 @@
+"""Everything retriever raises on purpose.
+
+    RetrieverError
+    ├── ConfigError        the config or the command line is wrong                 exit code 2
+    ├── CatalogError       the catalog cannot be used                              exit code 2
+    ├── DataError          one source's data cannot be used: that source *fails*
+    │   └── FileFormatError    a file is broken or is not what it says
+    ├── StoreError         data, outputs or the database cannot be used            exit code 1
+    │   ├── SegmentError       a segment is missing, altered or of another format
+    │   ├── SchemaError        the database was made by a newer retriever
+    │   └── LeaseLost          another run took over what this run was making
+    └── HopelessRun        too many sources failed; the run stopped                exit code 3
+
+The text of each is one sentence that says what is wrong, where, and what to do about it.
+"""
+
+__all__ = [
+    "CatalogError",
+    "ConfigError",
+    "DataError",
+    "FileFormatError",
+    "HopelessRun",
+    "LeaseLost",
+    "RetrieverError",
+    "SchemaError",
+    "SegmentError",
+    "StoreError",
+    "nearest",
+]
+
+from collections.abc import Iterable
+
+
+class RetrieverError(Exception):
+    """Base of all errors that retriever raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(RetrieverError):
+    """The config or the command line is wrong."""
+
+    exit_code = 2
+
+
+class CatalogError(RetrieverError):
+    """The catalog cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(RetrieverError):
+    """One source's data cannot be used; the source fails and the others go on."""
+
+
+class FileFormatError(DataError):
+    """A file is broken, or is not what it says it is."""
+
+
+class StoreError(RetrieverError):
+    """Data, outputs or the database cannot be read or written."""
+
+
+class SegmentError(StoreError):
+    """A segment is missing, altered, or of a format this retriever cannot read."""
+
+
+class SchemaError(StoreError):
+    """The database was made by a newer retriever."""
+
+
+class LeaseLost(StoreError):
+    """Another run took over the stage that this run was making."""
+
+
+class HopelessRun(RetrieverError):
+    """Too many sources failed, so that going on would be of no use."""
+
+    exit_code = 3
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known word a wrong one was probably meant to be.
+
+    Examples
+    --------
+    >>> nearest("snr_treshold", ["snr_threshold", "sideband"])
+    "; did you mean 'snr_threshold'?"
+    >>> nearest("x", ["snr_threshold", "sideband"])
+    ' (known: sideband, snr_threshold)'
+    """
+    import difflib
+
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f" (known: {', '.join(words)})" if words else ""

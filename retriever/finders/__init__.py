@@ -1,0 +1,1 @@
+"""What searches a light curve."""

@@ -1,0 +1,114 @@
+"""Histograms with fixed edges, under- and overflow: sums that can be added in any order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CONTEXT_AXES", "SCORE_AXES", "SELECTIONS", "Axis", "ScoreHistogram"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Axis:
+    """One axis: bin 0 is underflow, the last but one overflow, the last for unknown (NaN) values.
+
+    Examples
+    --------
+    >>> Axis(name="x", unit="", edges=np.array([0.0, 1.0, 2.0])).bins(np.array([-1.0, 0.0, 1.5, 2.0, np.nan])).tolist()
+    [0, 1, 2, 3, 4]
+    """
+
+    name: str
+    unit: str
+    edges: Floats
+
+    @property
+    def size(self) -> int:
+        """Number of bins with under-, overflow and unknown."""
+        return int(self.edges.size) + 2
+
+    def bins(self, values: Floats) -> NDArray[np.int64]:
+        """Bin of each value; a value on an edge belongs to the bin above it."""
+        bins = np.searchsorted(self.edges, values, side="right")
+        return np.where(np.isnan(values), self.edges.size + 1, bins)
+
+    def limits(self) -> tuple[Floats, Floats]:
+        """Lower and upper limit of each bin; NaN for the unknown."""
+        low = np.concatenate([[-np.inf], self.edges, [np.nan]])
+        high = np.concatenate([self.edges, [np.inf], [np.nan]])
+        return low, high
+
+
+SCORE_AXES = (
+    Axis(name="snr", unit="1", edges=np.arange(-80, 81) * 0.25),
+    Axis(name="dmag", unit="mag", edges=np.arange(-60, 61) * 0.05),
+    Axis(name="offset", unit="sigma", edges=np.arange(0, 81) * 0.25),
+)
+"""Scores that are histogrammed, where an analysis gives them."""
+
+CONTEXT_AXES = (
+    Axis(name="magnitude", unit="mag", edges=np.arange(16, 47) * 0.5),
+    Axis(
+        name="exposure_time",
+        unit="s",
+        edges=np.array([0.0, 5, 15, 25, 35, 65, 125, 250, 500, 1000, 2000, 4000]),
+    ),
+)
+"""What scores are seen against, beside the filter."""
+
+SELECTIONS = ("all", "good", "quality")
+"""All epochs with a score; the good ones; those that quality marked as bad."""
+
+
+@dataclass(kw_only=True)
+class ScoreHistogram:
+    """Counts of epochs: score × magnitude × exposure time × filter, for each score and selection.
+
+    Examples
+    --------
+    >>> histogram = ScoreHistogram()
+    >>> one = np.array([1.0])
+    >>> histogram.add("r", one * 17, one * 30, np.array([False]), {"snr": one})
+    >>> histogram.counts("snr", ["r"]).sum(axis=(1, 2, 3, 4)).tolist()
+    [1, 1, 0]
+    """
+
+    _sums: dict[tuple[str, str], NDArray[np.int64]] = field(default_factory=dict)
+
+    def add(
+        self, band: str, mag: Floats, exptime: Floats, qflag: NDArray[np.bool_], scores: Mapping[str, Floats]
+    ) -> None:
+        """Count the epochs of one band; scores that are NaN are not counted."""
+        context = np.zeros(mag.size, np.int64)
+        for axis, values in zip(CONTEXT_AXES, (mag, exptime), strict=True):
+            context = context * axis.size + axis.bins(values)
+        inner = int(np.prod([axis.size for axis in CONTEXT_AXES]))
+        for axis in SCORE_AXES:
+            if axis.name not in scores:
+                continue
+            score = scores[axis.name]
+            known = ~np.isnan(score)
+            cell = axis.bins(score[known]) * inner + context[known]
+            cell += np.where(qflag[known], axis.size * inner, 0)
+            counted = np.bincount(cell, minlength=2 * axis.size * inner)
+            key = (axis.name, band)
+            self._sums[key] = self._sums[key] + counted if key in self._sums else counted
+
+    @property
+    def bands(self) -> list[str]:
+        """Filters that were counted, in order."""
+        return sorted({band for _, band in self._sums})
+
+    def counts(self, score: str, bands: Sequence[str]) -> NDArray[np.int64]:
+        """Counts of a score, of shape (selection, score, magnitude, exposure time, filter)."""
+        axis = next(axis for axis in SCORE_AXES if axis.name == score)
+        shape = (axis.size, *(context.size for context in CONTEXT_AXES))
+        stacked = np.zeros((len(SELECTIONS), *shape, len(bands)), np.int64)
+        for k, band in enumerate(bands):
+            if (score, band) in self._sums:
+                good, bad = self._sums[score, band].reshape(2, *shape)
+                stacked[0, ..., k], stacked[1, ..., k], stacked[2, ..., k] = good + bad, good, bad
+        return stacked

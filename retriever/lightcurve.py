@@ -1,0 +1,167 @@
+"""Light curves: one source, one band, one series of epochs, in one uniform form."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.errors import DataError
+
+__all__ = ["EPOCH_COLUMNS", "Lightcurve", "Reduction", "TimeSystem"]
+
+Floats = NDArray[np.float64]
+
+EPOCH_COLUMNS = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec")
+"""Columns that every light curve has, `ra` and `dec` where the survey gives positions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSystem:
+    """What the times of a light curve mean.
+
+    Attributes
+    ----------
+    scale
+        Time scale: "utc", "tdb", "tt", ...
+    reference
+        Where the clock stands: "observer", "heliocenter" or "barycenter".
+    point
+        Which moment of the exposure is meant.
+    """
+
+    scale: str = "utc"
+    reference: str = "observer"
+    point: Literal["start", "middle", "end"] = "start"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lightcurve:
+    """Photometry of one source in one band and series. Arrays are read-only and of one length.
+
+    Attributes
+    ----------
+    band
+        Name of the filter.
+    series
+        What distinguishes light curves of one band: an object id, a sector, a season; "" when nothing does.
+    number, of
+        This is light curve `number` (from 1) of `of` of its source and survey, ordered by start, then band and series.
+    time
+        MJD in days; `time_system` says of which clock and which moment.
+    exptime
+        Exposure time in seconds.
+    flux, flux_err
+        In `flux_unit`; `zero_point` is the magnitude of one unit.
+    mag, mag_err
+        Magnitudes; NaN where the flux is not positive.
+    flag
+        The survey's own quality bits, as they came.
+    qflag
+        True where the epoch is bad.
+    ra, dec
+        Measured position in degrees, where the survey gives one.
+    extra
+        Further columns by name, such as centroids in pixels or scores.
+
+    Raises
+    ------
+    DataError
+        When columns differ in length, or times are not finite and in order.
+
+    Examples
+    --------
+    >>> lc = Lightcurve.from_columns(band="r", time=[1.0, 2.0], flux=[5.0, 6.0], flux_err=[1.0, 1.0],
+    ...                              mag=[22.1, 21.9], mag_err=[0.2, 0.2], zero_point=23.9)
+    >>> lc.n_epochs, lc.n_good
+    (2, 2)
+    """
+
+    band: str
+    time: Floats
+    exptime: Floats
+    flux: Floats
+    flux_err: Floats
+    mag: Floats
+    mag_err: Floats
+    flag: NDArray[np.int64]
+    qflag: NDArray[np.bool_]
+    ra: Floats | None = None
+    dec: Floats | None = None
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    series: str = ""
+    number: int = 1
+    of: int = 1
+    zero_point: float = 23.9
+    flux_unit: str = "uJy"
+    time_system: TimeSystem = TimeSystem()
+
+    @classmethod
+    def from_columns(cls, *, band: str, time: Any, flux: Any, flux_err: Any, mag: Any, mag_err: Any, **others: Any) -> "Lightcurve":
+        """Build a light curve from sequences; exposure time, flags and positions may be left out."""
+        time = np.asarray(time, np.float64)
+        n = time.size
+        floats = {"flux": flux, "flux_err": flux_err, "mag": mag, "mag_err": mag_err}
+        floats["exptime"] = others.pop("exptime", None)
+        columns: dict[str, Any] = {
+            key: np.full(n, np.nan) if value is None else np.asarray(value, np.float64)
+            for key, value in floats.items()
+        }
+        flag, qflag = others.pop("flag", None), others.pop("qflag", None)
+        columns["flag"] = np.zeros(n, np.int64) if flag is None else np.asarray(flag, np.int64)
+        columns["qflag"] = np.zeros(n, np.bool_) if qflag is None else np.asarray(qflag, np.bool_)
+        return cls(band=band, time=time, **columns, **others)
+
+    def __post_init__(self) -> None:
+        n = self.time.size
+        for name in EPOCH_COLUMNS:
+            column = getattr(self, name)
+            if column is not None:
+                object.__setattr__(self, name, _read_only(column, n, name))
+        object.__setattr__(self, "extra", {key: _read_only(col, n, key) for key, col in self.extra.items()})
+        if n and not (np.isfinite(self.time[0]) and np.isfinite(self.time[-1]) and (self.time[1:] >= self.time[:-1]).all()):
+            raise DataError(f"times of a light curve in band {self.band!r} are not finite and in order; sort them")
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs."""
+        return int(self.time.size)
+
+    @property
+    def n_good(self) -> int:
+        """Number of epochs that are not flagged as bad."""
+        return int(self.time.size - np.count_nonzero(self.qflag))
+
+    @cached_property
+    def usable(self) -> NDArray[np.bool_]:
+        """Epochs that are good and have a finite flux."""
+        return np.isfinite(self.flux) & ~self.qflag
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All per-epoch columns by name, `extra` included."""
+        own = {name: getattr(self, name) for name in EPOCH_COLUMNS if getattr(self, name) is not None}
+        return {**own, **self.extra}
+
+    def replace(self, **changes: Any) -> "Lightcurve":
+        """A copy in which some fields differ."""
+        return dataclasses.replace(self, **changes)
+
+
+def _read_only(column: NDArray[Any], n: int, name: str) -> NDArray[Any]:
+    if column.shape != (n,):
+        raise DataError(f"column {name!r} has shape {column.shape} where the light curve has {n} epochs")
+    if column.flags.writeable:
+        column = column.view()
+        column.flags.writeable = False
+    return column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reduction:
+    """Light curves of one source from one survey, and how many raw rows were dropped for which reason."""
+
+    lightcurves: tuple[Lightcurve, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)

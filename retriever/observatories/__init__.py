@@ -1,0 +1,1 @@
+"""Where raw photometry comes from."""

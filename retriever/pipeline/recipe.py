@@ -1,0 +1,144 @@
+"""What a run is made of: its components, and the keys that say what their products stand on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from retriever import verbs
+from retriever.fingerprint import fingerprint
+from retriever.identity import canonical_hash
+from retriever.outcome import STAGES
+from retriever.store.database import StageSpec
+from retriever.store.segments import safe_name
+
+__all__ = ["DATA_TYPE", "Recipe", "Survey", "describe"]
+
+DATA_TYPE = "photometry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """One observatory of a run with its reducer."""
+
+    observatory: verbs.Observatory
+    reducer: verbs.Reducer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that the products of a run depend on, but for the sources.
+
+    Attributes
+    ----------
+    surveys
+        Observatory and reducer by the name they have in the config.
+    quality, finder, analysis, simulator
+        The other components.
+    seed
+        ``project.seed``.
+    data, outputs
+        The two roots on disk; no key depends on them.
+    """
+
+    surveys: Mapping[str, Survey]
+    quality: verbs.Quality
+    finder: verbs.Finder
+    analysis: verbs.Analysis
+    simulator: verbs.Simulator
+    seed: int
+    data: Path
+    outputs: Path
+
+    @cached_property
+    def stories(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What goes into the key of each stage, by observatory and stage; plain data."""
+        return {name: self._stories_of(name, survey) for name, survey in self.surveys.items()}
+
+    @cached_property
+    def specs(self) -> dict[str, dict[str, StageSpec]]:
+        """Each observatory's stages with their keys."""
+        return {
+            name: {
+                stage: StageSpec(
+                    key=canonical_hash(story),
+                    stage=stage,
+                    observatory=name,
+                    survey=self.surveys[name].observatory.survey,
+                    data_type=DATA_TYPE,
+                )
+                for stage, story in stories.items()
+            }
+            for name, stories in self.stories.items()
+        }
+
+    def _stories_of(self, name: str, survey: Survey) -> dict[str, dict[str, Any]]:
+        request = describe(survey.observatory)["fields"]
+        download = {"data_type": DATA_TYPE, "survey": survey.observatory.survey, "request": request}
+        reduce = {
+            "stage": "reduce",
+            "observatory": name,
+            "reducer": describe(survey.reducer),
+            "code": fingerprint("retriever.stages.reduce", type(survey.reducer).__module__),
+            "upstream": canonical_hash(download),
+        }
+        search = (self.analysis, self.quality, self.finder)
+        analyze = {
+            "stage": "analyze",
+            "analysis": describe(self.analysis),
+            "quality": describe(self.quality),
+            "finder": describe(self.finder),
+            "code": fingerprint("retriever.stages.analyze", *(type(part).__module__ for part in search)),
+            "upstream": canonical_hash(reduce),
+        }
+        simulate = {
+            "stage": "simulate",
+            "simulator": describe(self.simulator),
+            "seed": self.seed,
+            "code": fingerprint("retriever.stages.simulate", type(self.simulator).__module__),
+            "upstream": canonical_hash(analyze),
+        }
+        return dict(zip(STAGES, (download, reduce, analyze, simulate), strict=True))
+
+    def root(self, stage: str) -> Path:
+        """The root on disk that segments of a stage lie below."""
+        return self.data if stage == "download" else self.outputs
+
+    def folder(self, spec: StageSpec) -> str:
+        """Folder of a stage's segments below its root."""
+        if spec.stage == "download":
+            return f"{safe_name(spec.survey)}/{DATA_TYPE}"
+        return f".stages/{spec.stage}/{spec.key[:12]}"
+
+
+def describe(component: Any) -> dict[str, Any]:
+    """A component as plain data: its class, and the fields that can change a result.
+
+    Examples
+    --------
+    >>> from retriever.quality.standard import StandardQuality
+    >>> describe(StandardQuality(max_offset=5.0))
+    {'class': 'retriever.quality.standard.StandardQuality', 'fields': {'use_flags': True, 'max_offset': 5.0}}
+    """
+    kind = type(component)
+    return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "fields": {
+            spec.name: _plain(getattr(component, spec.name))
+            for spec in fields(component)
+            if spec.metadata.get("result", True)
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return describe(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,427 @@
+"""The coordinator: plans, hands out work, publishes what comes back. It alone writes the database."""
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.errors import CatalogError, HopelessRun, StoreError, nearest
+from retriever.outcome import STAGES, Outcome
+from retriever.pipeline.executors import Engine, recipe_blob, work
+from retriever.pipeline.plan import Choice, SurveyState, Task, cut_tasks, derive
+from retriever.pipeline.progress import Progress
+from retriever.pipeline.recipe import Recipe
+from retriever.pipeline.settings import RunSettings
+from retriever.pipeline.task import Job, JobResult, segment_batch
+from retriever.pipeline.version import Version, write_text
+from retriever.report.tables import Counted, write_tables
+from retriever.source import SourceTable
+from retriever.store.database import Database, StageSpec
+from retriever.store.leases import LeaseHolder
+from retriever.store.segments import read, remove_leftovers, sizes_below
+
+__all__ = ["Run", "RunSummary"]
+
+log = logging.getLogger("retriever")
+
+
+@dataclass(kw_only=True)
+class RunSummary:
+    """What a run did and where the version stands now.
+
+    Attributes
+    ----------
+    version, folder
+        The version's name and folder.
+    state
+        "complete", "partial" (asked for part of the work), "failures", "interrupted", "hopeless" or "error".
+    computed
+        Stage to the number of sources worked on by this run.
+    outcomes
+        Observatory and stage to counts of outcomes, over the whole catalog.
+    seconds
+        From plan to final tables.
+    """
+
+    version: str
+    folder: str
+    run: str
+    state: str = "complete"
+    sources: int = 0
+    selected: int = 0
+    computed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    outcomes: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    lightcurves: int = 0
+    detections: int = 0
+    injections: int = 0
+    recovered: int = 0
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    message: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command."""
+        return {"complete": 0, "partial": 0, "failures": 3, "hopeless": 3, "interrupted": 130}.get(self.state, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return dict(vars(self))
+
+
+class Run:
+    """One run of one version.
+
+    Parameters
+    ----------
+    recipe, sources, version, settings, engine
+        What to do and how.
+    database
+        The opened database.
+    name
+        Name of the run.
+    quiet
+        Whether to leave out the progress bar.
+    """
+
+    def __init__(
+        self, *, recipe: Recipe, sources: SourceTable, version: Version, settings: RunSettings, engine: Engine,
+        database: Database, name: str, quiet: bool = False,
+    ) -> None:  # fmt: skip
+        self.recipe, self.sources, self.version = recipe, sources, version
+        self.settings, self.engine, self.database, self.name = settings, engine, database, name
+        self.summary = RunSummary(version=version.name, folder=str(version.folder), run=name, sources=len(sources))
+        self._choice = Choice(
+            stages=tuple(settings.stages), sources=_selected(sources, settings), retry=settings.retry
+        )
+        self.summary.selected = int(np.count_nonzero(self._choice.sources))
+        self._specs = [spec for specs in recipe.specs.values() for spec in specs.values()]
+        self._ids = database.stage_ids(self._specs)
+        self._stamps = _stamps(recipe, sources)
+        self._quiet = quiet
+        self._stopping = threading.Event()
+        self._failed_in_a_row = 0
+
+    def run(self) -> RunSummary:
+        """Run to the end, to an interruption, or until it is hopeless; the tables are written anew in any case."""
+        started = time.monotonic()
+        version_id = self.database.record_version(
+            self.version.name, self.version.hash, str(self.version.inputs["project"]["name"]),
+            dict(self.version.inputs), self._ids.values(),
+        )  # fmt: skip
+        self.database.start_run(self.name, version_id, socket.gethostname(), os.getpid())
+        try:
+            for root in (self.recipe.data, self.recipe.outputs):
+                remove_leftovers(root)
+            self._adopt()
+            self._work()
+        except KeyboardInterrupt:
+            self.summary.state = "interrupted"
+        except HopelessRun as error:
+            self.summary.state, self.summary.message = "hopeless", str(error)
+        except BaseException as error:
+            self.summary.state, self.summary.message = "error", str(error)
+            self._end(started)
+            raise
+        self._finish()
+        self._end(started)
+        return self.summary
+
+    def _end(self, started: float) -> None:
+        self.summary.seconds = round(time.monotonic() - started, 3)
+        story = self.summary.as_dict()
+        with contextlib.suppress(StoreError):
+            self.database.end_run(self.name, self.summary.state, story)
+        with contextlib.suppress(OSError):
+            write_text(self.version.folder / "runs" / self.name / "summary.json", json.dumps(story, indent=2) + "\n")
+
+    # ---- planning -----------------------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Make segments count that lie on disk and that the database does not know, as after a crash."""
+        for root, folder in sorted({(self.recipe.root(s.stage), self.recipe.folder(s)) for s in self._specs}):
+            word = "data" if folder[0] != "." else "outputs"
+            unknown = set(sizes_below(root, folder)) - self.database.known_paths(word)
+            for path in sorted(unknown, key=lambda path: (root / path).stat().st_mtime_ns):
+                try:
+                    story, batch = segment_batch(word, root, path)
+                except StoreError as error:
+                    log.warning("%s", error)
+                    continue
+                words = ("stage", "observatory", "survey", "data_type")
+                spec = StageSpec(key=story["stage_key"], **{key: story[key] for key in words})
+                self.database.stage_ids([spec])
+                self.database.publish([batch], run=self.name, tokens=None)
+
+    def _states(self) -> tuple[dict[str, SurveyState], dict[int, tuple[str, str, int, str]]]:
+        segments = self.database.segments(self._ids.values())
+        on_disk: dict[tuple[str, str], int] = {}
+        for spec in self._specs:
+            word, root = ("data", self.recipe.data) if spec.stage == "download" else ("outputs", self.recipe.outputs)
+            sizes = sizes_below(root, self.recipe.folder(spec))
+            on_disk.update({(word, path): size for path, size in sizes.items()})
+        present = {k: one for k, one in segments.items() if on_disk.get((one[0], one[1])) == one[2]}
+        states = {}
+        for name, specs in self.recipe.specs.items():
+            products = {stage: self.database.products(self._ids[spec.key]) for stage, spec in specs.items()}
+            states[name] = derive(self.sources, products, present, self._stamps.get(name))
+        return states, present
+
+    def _tasks(self, states: Mapping[str, SurveyState], tried: Mapping[str, Any]) -> list[Task]:
+        return [
+            task
+            for name, state in states.items()
+            for task in cut_tasks(
+                name, state, self._choice, self.sources.ra, self.engine.batch_size, tried[name]
+            )
+        ]
+
+    # ---- working ------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        n = len(self.sources)
+        tried = {name: {stage: np.zeros(n, np.bool_) for stage in STAGES} for name in self.recipe.surveys}
+        before: object = None
+        states, segments = self._states()
+        tasks = self._tasks(states, tried)
+        if not tasks:
+            return
+        with (
+            LeaseHolder(self.database, self.name) as leases,
+            Progress(self._quiet) as progress,
+            self.engine.start() as executor,
+            self._interruptible(),
+        ):
+            while tasks:
+                keys = sorted(
+                    {(STAGES.index(stage), self.recipe.specs[task.observatory][stage].key) for task in tasks for stage in task.stages}
+                )
+                waited = leases.take([key for _, key in keys], on_wait=progress.waiting)
+                if waited:
+                    self._adopt()
+                else:
+                    now = [(task.observatory, task.stages, task.rows.tolist()) for task in tasks]
+                    if now == before:
+                        raise StoreError("what was just made is gone again; see who else removes files of this run")
+                    before = now
+                    progress.expect(sum(task.rows.size for task in tasks))
+                    self._do(tasks, states, segments, executor, leases, progress, tried)
+                states, segments = self._states()
+                tasks = self._tasks(states, tried)
+
+    def _do(
+        self, tasks: Sequence[Task], states: Mapping[str, SurveyState], segments: Mapping[int, Any],
+        executor: Executor, leases: LeaseHolder, progress: Progress, tried: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Work through tasks, a bounded number of them in flight."""
+        blob = recipe_blob(self.recipe)
+        waiting = iter(tasks)
+        flying: dict[Future[JobResult], Task] = {}
+        try:
+            while True:
+                while len(flying) < self.engine.in_flight and not self._stopping.is_set():
+                    task = next(waiting, None)
+                    if task is None:
+                        break
+                    job = self._job(task, states[task.observatory], segments)
+                    flying[executor.submit(work, blob, job)] = task
+                if not flying:
+                    break
+                done, _ = wait(flying, timeout=0.5, return_when=FIRST_COMPLETED)
+                finished = [(flying.pop(future), future.result()) for future in list(flying) if future in done]
+                if finished:
+                    self._take_back(finished, leases, progress, tried)
+        except BrokenProcessPool as error:
+            raise StoreError("a worker process died, perhaps for want of memory; run again to go on") from error
+        finally:
+            for future in flying:
+                future.cancel()
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
+
+    def _job(self, task: Task, state: SurveyState, segments: Mapping[int, Any]) -> Job:
+        raw = state.stages["download"]
+        rows = task.rows.tolist()
+        return Job(
+            observatory=task.observatory,
+            stages=task.stages,
+            sources=self.sources.take(task.rows),
+            asked=[raw.input[k] for k in rows],
+            raw_digests=["" if "download" in task.stages else raw.digest[k] for k in rows],
+            inputs={
+                stage: (segments[number][1], state.stages[stage].row[task.rows].tolist())
+                for stage, number in task.segments.items()
+            },
+            keys={stage: spec.key for stage, spec in self.recipe.specs[task.observatory].items()},
+        )
+
+    def _take_back(
+        self, finished: Sequence[tuple[Task, JobResult]], leases: LeaseHolder, progress: Progress, tried: Mapping[str, Any]
+    ) -> None:
+        """Publish what jobs made, and count."""
+        batches = [batch for _, result in finished for batch in result.batches]
+        if batches:
+            self.database.publish(batches, run=self.name, tokens=leases.tokens)
+        for task, result in finished:
+            failed_here = np.zeros(task.rows.size, np.bool_)
+            for stage, codes in result.outcomes.items():
+                outcome = np.array(codes)
+                failed = outcome == Outcome.FAILED
+                tried[task.observatory][stage][task.rows[failed]] = True
+                failed_here |= failed
+                self.summary.computed[stage] += int(np.count_nonzero((outcome == Outcome.DONE) | (outcome == Outcome.EMPTY) & (stage == "download")))
+            progress.advance(task.rows.size, int(failed_here.sum()))
+            self._judge(failed_here)
+            if result.error:
+                log.debug("%s", result.error_trace)
+                raise StoreError(result.error)
+
+    def _judge(self, failed: Any) -> None:
+        """Stop a run that will not get anywhere."""
+        self.summary.failures += [""] * int(failed.sum())
+        for one in failed.tolist():
+            self._failed_in_a_row = self._failed_in_a_row + 1 if one else 0
+        total, in_a_row = self.settings.max_failures, self.settings.max_failures_in_a_row
+        if total is not None and len(self.summary.failures) > total:
+            raise HopelessRun(f"more than {total} sources failed (run.max_failures); mend the cause and run again")
+        if in_a_row is not None and self._failed_in_a_row > in_a_row:
+            raise HopelessRun(
+                f"{self._failed_in_a_row} sources failed one after the other (run.max_failures_in_a_row); "
+                "mend the cause and run again"
+            )
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C lets the batches in work come to their end, the second ends the run at once."""
+
+        def stop(number: int, frame: Any) -> None:
+            if self._stopping.is_set() or self.engine.in_flight == 1:
+                raise KeyboardInterrupt
+            self._stopping.set()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    # ---- finishing ----------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Write the version's tables, and count where it stands."""
+        states, segments = self._states()
+        self.summary.failures = _count(self.summary, states, self.sources)
+        counted = Counted(
+            sources=self.sources,
+            states=states,
+            segments=segments,
+            read_segment=lambda number, tables: read(self._root(segments[number][0]) / segments[number][1], tables)[1],
+            rows=self.database.rows,
+        )
+        summary_file = self.version.folder / "counts.json"
+        written = write_tables(self.version.folder, counted)
+        if written or not summary_file.exists():
+            self.database.add_sources(_source_rows(self.sources))
+            write_text(summary_file, json.dumps(_counts(self.version.folder)) + "\n")
+        vars(self.summary).update(json.loads(summary_file.read_text()))
+        if self.summary.state == "complete":
+            self.summary.state = self._state(states)
+
+    def _root(self, word: str) -> Path:
+        return self.recipe.data if word == "data" else self.recipe.outputs
+
+    def _state(self, states: Mapping[str, SurveyState]) -> str:
+        codes = np.concatenate([state.outcome(stage) for state in states.values() for stage in STAGES])
+        if (codes == Outcome.FAILED).any():
+            return "failures"
+        return "partial" if (codes == Outcome.PENDING).any() else "complete"
+
+
+def _selected(sources: SourceTable, settings: RunSettings) -> Any:
+    chosen = np.zeros(len(sources), np.bool_)
+    chosen[settings.start : settings.stop] = True
+    if settings.sources is None:
+        return chosen
+    rows = []
+    for name in settings.sources:
+        row = sources.row_of(name)
+        if row < 0:
+            raise CatalogError(f"run.sources names {name!r}, which the catalog does not have{_hint(name, sources)}")
+        rows.append(row)
+    named = np.zeros(len(sources), np.bool_)
+    named[rows] = True
+    return chosen & named
+
+
+def _hint(name: str, sources: SourceTable) -> str:
+    return nearest(name, sources.name.tolist()) if len(sources) <= 1000 else ""
+
+
+def _stamps(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
+    """What observatories can tell cheaply of the state of their data."""
+    found = {}
+    for name, survey in recipe.surveys.items():
+        stamps = getattr(survey.observatory, "stamps", None)
+        if stamps is not None:
+            found[name] = list(stamps(sources))
+    return found
+
+
+def _count(summary: RunSummary, states: Mapping[str, SurveyState], sources: SourceTable) -> list[str]:
+    """Count outcomes into the summary; gives the sentences of the failures."""
+    failures = []
+    for name, state in states.items():
+        summary.outcomes[name] = {
+            stage: {
+                outcome.name.lower(): int(np.count_nonzero(one.outcome == outcome))
+                for outcome in Outcome
+                if (one.outcome == outcome).any()
+            }
+            for stage, one in state.stages.items()
+        }
+        for stage, one in state.stages.items():
+            for k in np.flatnonzero(one.outcome == Outcome.FAILED).tolist():
+                failures.append(f"{sources.name[k]} ({name}, {stage}): {one.message.get(k, '')}")
+    return failures
+
+
+def _counts(folder: Path) -> dict[str, int]:
+    import pyarrow.parquet as pq
+
+    rows = {
+        name: pq.read_metadata(folder / f"{name}.parquet").num_rows
+        for name in ("lightcurves", "detections", "injections")
+    }
+    recovered = 0
+    if rows["injections"]:
+        recovered = int(np.count_nonzero(pq.read_table(folder / "injections.parquet", columns=["recovered"])["recovered"]))
+    return {**rows, "recovered": recovered}
+
+
+def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:
+    columns = [sources.name, sources.digests, sources.ra, sources.dec, sources.epoch, sources.mag, sources.band]
+    keys = ("name", "digest", "ra", "dec", "epoch", "mag", "band")
+    lists = [column if isinstance(column, list) else column.tolist() for column in columns]
+    aliases = sources.aliases or [()] * len(sources)
+    return [
+        {**dict(zip(keys, row, strict=True)), "aliases": list(names)}
+        for row, names in zip(zip(*lists, strict=True), aliases, strict=True)
+    ]
+
+

@@ -1,0 +1,88 @@
+"""Settings of a run that cannot change its results."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retriever.errors import ConfigError, nearest
+from retriever.outcome import STAGES
+
+__all__ = ["Paths", "RunSettings", "StoreSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Which part of the work to do now, and when to give up.
+
+    Parameters
+    ----------
+    stages
+        Stages to run.
+    start, stop
+        First row of the catalog to work on, and the first not to; null for the end.
+    sources
+        Names of sources to work on; null for all.
+    retry
+        Whether to try again what failed in an earlier run.
+    max_failures, max_failures_in_a_row
+        Stop when more sources failed in this run, in all or one after the other; null for never.
+    verbose
+        Whether to show tracebacks and the log.
+    """
+
+    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    start: int = 0
+    stop: int | None = None
+    sources: list[str] | None = None
+    retry: bool = True
+    max_failures: int | None = None
+    max_failures_in_a_row: int | None = 200
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        for stage in self.stages:
+            if stage not in STAGES:
+                raise ConfigError(f"run.stages has {stage!r}{nearest(stage, STAGES)}")
+        if self.start < 0 or (self.stop is not None and self.stop < self.start):
+            raise ConfigError(f"run.start={self.start} and run.stop={self.stop}; give 0 <= start <= stop")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """Where the database is.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy's address of the database; null for SQLite in the outputs folder.
+    """
+
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """Folders.
+
+    Parameters
+    ----------
+    data
+        Raw photometry, shared by all projects.
+    outputs
+        Everything else that runs make.
+    lightcurves
+        Light curves of your own that folder observatories read.
+    """
+
+    data: str = "data"
+    outputs: str = "outputs"
+    lightcurves: str | None = None
+
+    @property
+    def data_root(self) -> Path:
+        """The data folder, absolute."""
+        return Path(self.data).expanduser().absolute()
+
+    @property
+    def outputs_root(self) -> Path:
+        """The outputs folder, absolute."""
+        return Path(self.outputs).expanduser().absolute()

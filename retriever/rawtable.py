@@ -1,0 +1,139 @@
+"""Raw photometry: tables just as a survey gave them, every row and column."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.errors import DataError
+from retriever.identity import digest_bytes
+
+__all__ = ["Column", "RawPhotometry", "RawTable"]
+
+Column = NDArray[Any]
+"""A numpy array, or a masked array where the survey marked values as missing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawTable:
+    """One table of a survey's answer.
+
+    Attributes
+    ----------
+    columns
+        Name to array; all of one length. Native byte order, fixed-width strings, masks kept.
+    units
+        Column name to unit, where the survey states one.
+    headers
+        Text that came with the table, whole and in order: FITS headers of all extensions, comments of a text file.
+    origin
+        Where the table came from, such as the name of a file.
+
+    Raises
+    ------
+    DataError
+        For columns of different lengths, or of a type that no file can hold.
+
+    Examples
+    --------
+    >>> RawTable(columns={"mjd": np.array([58000.0]), "mag": np.array([17.5])}).n_rows
+    1
+    """
+
+    columns: Mapping[str, Column]
+    units: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        native = {str(name): _native(str(name), column) for name, column in self.columns.items()}
+        if len({len(column) for column in native.values()}) > 1:
+            raise DataError(f"columns of {self.origin or 'a raw table'} differ in length; the table is damaged")
+        object.__setattr__(self, "columns", native)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values()), ()))
+
+    def schema(self) -> str:
+        """Names, types, shapes and units of the columns, as JSON."""
+        return json.dumps(
+            [
+                [name, column.dtype.str, list(column.shape[1:]), np.ma.isMaskedArray(column), self.units.get(name, "")]
+                for name, column in self.columns.items()
+            ]
+        )
+
+    def card(self, keyword: str, default: str = "") -> str:
+        """Value of the first FITS header card with a keyword, as text without quotes.
+
+        Examples
+        --------
+        >>> RawTable(columns={}, headers=("OBJECT  = 'TIC 1  '           / name",)).card("OBJECT")
+        'TIC 1'
+        """
+        for header in self.headers:
+            for line in header.split("\n"):
+                if line[:8].rstrip() == keyword and line[8:10] == "= ":
+                    value = line[10:].strip()
+                    if value.startswith("'"):
+                        return value[1:].split("'")[0].strip()
+                    return value.split("/")[0].strip()
+        return default
+
+
+def _native(name: str, column: Column) -> Column:
+    array = np.ma.asanyarray(column) if np.ma.isMaskedArray(column) else np.asarray(column)
+    if array.ndim == 0:
+        raise DataError(f"column {name!r} is a single value; a raw table needs one value a row")
+    if array.dtype.kind not in "biufSUc":
+        raise DataError(f"column {name!r} has type {array.dtype}, which cannot be stored; turn it into numbers or text")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawPhotometry:
+    """All that one survey answered for one source. No rows is an answer too.
+
+    Attributes
+    ----------
+    tables
+        The answer's tables; none when the survey has no data.
+    provenance
+        Where and how it was asked: address, request, time. Not part of the digest.
+
+    Examples
+    --------
+    >>> RawPhotometry(tables=()).is_empty
+    True
+    """
+
+    tables: tuple[RawTable, ...]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all tables together."""
+        return sum(table.n_rows for table in self.tables)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the survey has no data for the source."""
+        return self.n_rows == 0
+
+    def digest(self) -> str:
+        """Digest of every value, type, mask, unit and header of the answer."""
+        parts: list[bytes] = []
+        for table in self.tables:
+            parts += [table.schema().encode(), json.dumps([*table.headers, table.origin]).encode()]
+            for column in table.columns.values():
+                parts.append(np.ma.getdata(column).tobytes())
+                if np.ma.isMaskedArray(column):
+                    parts.append(np.ma.getmaskarray(column).tobytes())
+        return digest_bytes(*parts)

@@ -1,0 +1,1 @@
+"""Raw photometry to light curves."""

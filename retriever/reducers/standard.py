@@ -1,0 +1,154 @@
+"""A reducer for any table whose columns the config names."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from retriever.errors import ConfigError, DataError, nearest
+from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
+from retriever.photometry import AB_ZERO_POINT_UJY, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
+from retriever.rawtable import RawPhotometry, RawTable
+from retriever.reducers.series import cut, floats, group_rows, integers, numbered
+from retriever.source import Source
+
+__all__ = ["Columns", "StandardReducer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Names of a survey's columns; "" for what it does not have.
+
+    Either a magnitude or a flux is needed, with its error where there is one.
+    """
+
+    time: str = "mjd"
+    mag: str = "mag"
+    mag_err: str = "magerr"
+    flux: str = ""
+    flux_err: str = ""
+    band: str = "filter"
+    flag: str = ""
+    exptime: str = ""
+    ra: str = ""
+    dec: str = ""
+    series: str = ""
+    extra: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardReducer:
+    """One light curve for each band and series.
+
+    Parameters
+    ----------
+    columns
+        Which column is what.
+    time_format
+        "mjd", "jd", "btjd" (TESS) or "bkjd" (Kepler).
+    time_scale, time_reference, exposure_point
+        What the times mean; see `retriever.lightcurve.TimeSystem`.
+    flag_mask
+        Bits of the survey's flag that make an epoch bad; −1 for any bit, 0 for none.
+    band
+        Name of the band where there is no column for it.
+    exptime
+        Exposure time in seconds where there is no column for it.
+    zero_point, flux_unit
+        Magnitude of one unit of flux, and its name.
+    gap
+        Split light curves where nothing was seen for so many days; 0 for never.
+
+    Examples
+    --------
+    >>> table = RawTable(columns={"mjd": np.array([2.0, 1.0]), "mag": np.array([17.0, 17.5]),
+    ...                           "magerr": np.array([0.1, 0.1]), "filter": np.array(["r", "r"])})
+    >>> reduction = StandardReducer().reduce(Source(name="X", ra=0.0, dec=0.0), RawPhotometry(tables=(table,)))
+    >>> reduction.lightcurves[0].mag.tolist()
+    [17.5, 17.0]
+    """
+
+    columns: Columns = field(default_factory=Columns)
+    time_format: str = "mjd"
+    time_scale: str = "utc"
+    time_reference: str = "observer"
+    exposure_point: str = "start"
+    flag_mask: int = -1
+    band: str = ""
+    exptime: float | None = None
+    zero_point: float = AB_ZERO_POINT_UJY
+    flux_unit: str = "uJy"
+    gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.time_format not in TIME_OFFSETS:
+            raise ConfigError(f"unknown time_format {self.time_format!r}{nearest(self.time_format, TIME_OFFSETS)}")
+        if self.exposure_point not in ("start", "middle", "end"):
+            raise ConfigError(f"exposure_point is {self.exposure_point!r}; it is start, middle or end")
+
+    def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
+        """Reduce one source."""
+        parts = [self._reduce_table(table) for table in raw.tables if table.n_rows]
+        if len(parts) == 1:
+            return parts[0]
+        dropped: dict[str, int] = {}
+        lightcurves: list[Lightcurve] = []
+        for part in parts:
+            lightcurves += part.lightcurves
+            for reason, count in part.dropped.items():
+                dropped[reason] = dropped.get(reason, 0) + count
+        return Reduction(lightcurves=numbered(lightcurves), dropped=dropped)
+
+    def _reduce_table(self, table: RawTable) -> Reduction:
+        names, n = self.columns, table.n_rows
+        data: dict[str, Any] = {"time": to_mjd(self._floats(table, names.time), self.time_format)}
+        data["exptime"] = self._floats(table, names.exptime) if names.exptime else np.full(n, np.nan if self.exptime is None else self.exptime)
+        data |= self._photometry(table)
+        if names.flag:
+            data["flag"] = integers(self._column(table, names.flag), names.flag)
+            data["qflag"] = (data["flag"] & self.flag_mask) != 0
+        else:
+            data["flag"], data["qflag"] = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        for key in ("ra", "dec"):
+            if getattr(names, key):
+                data[key] = self._floats(table, getattr(names, key))
+        for name in names.extra:
+            data[name] = np.ma.getdata(self._column(table, name))
+        bands = self._column(table, names.band) if names.band else np.full(n, self.band)
+        series = self._column(table, names.series) if names.series else np.full(n, "")
+        system = TimeSystem(
+            scale=self.time_scale,
+            reference=self.time_reference,
+            point=self.exposure_point,  # type: ignore[arg-type]
+        )
+        return cut(
+            group_rows(bands, series),
+            data,
+            gap=self.gap,
+            zero_point=self.zero_point,
+            flux_unit=self.flux_unit,
+            time_system=system,
+        )
+
+    def _photometry(self, table: RawTable) -> dict[str, Any]:
+        names = self.columns
+        brightness = names.mag or names.flux
+        error = names.mag_err if names.mag else names.flux_err
+        values = self._floats(table, brightness)
+        errors = self._floats(table, error) if error else np.full(values.size, np.nan)
+        if names.mag:
+            flux, flux_err = mag_to_flux(values, errors, self.zero_point)
+            return {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
+        mag, mag_err = flux_to_mag(values, errors, self.zero_point)
+        return {"flux": values, "flux_err": errors, "mag": mag, "mag_err": mag_err}
+
+    def _floats(self, table: RawTable, name: str) -> Any:
+        return floats(self._column(table, name), name)
+
+    def _column(self, table: RawTable, name: str) -> Any:
+        if name not in table.columns:
+            raise DataError(
+                f"{table.origin or 'the raw table'} has no column {name!r}{nearest(name, table.columns)}; "
+                "name the right one in reducers.<name>.columns"
+            )
+        return table.columns[name]

@@ -1,0 +1,1 @@
+"""What people read: tables, histograms, the state of versions."""

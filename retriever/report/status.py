@@ -1,0 +1,133 @@
+"""What versions there are, and where a source's products lie."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retriever.errors import StoreError
+from retriever.outcome import Outcome
+from retriever.store.database import Database
+
+__all__ = ["versions", "versions_text", "where", "where_text"]
+
+
+def versions(outputs: Path) -> list[dict[str, Any]]:
+    """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
+    found = _database(outputs).versions()
+    flat = {version["name"]: _flat(_parameters(version["story"])) for version in found}
+    differing: dict[str, set[str]] = {}
+    for project in {version["project"] for version in found}:
+        trees = [flat[version["name"]] for version in found if version["project"] == project]
+        keys = {key for tree in trees for key in tree}
+        differing[project] = {key for key in keys if len({json.dumps(tree.get(key)) for tree in trees}) > 1}
+    return [_version_row(version, flat[version["name"]], differing[version["project"]], outputs) for version in found]
+
+
+def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: set[str], outputs: Path) -> dict[str, Any]:
+    run = version["last_run"] or {}
+    summary = run.get("summary") or {}
+    return {
+        "version": version["name"],
+        "project": version["project"],
+        "hash": version["hash"],
+        "folder": str(outputs / version["name"]),
+        "created": version["created"].isoformat(timespec="seconds"),
+        "state": run.get("state", "never run"),
+        "last_run": run.get("name", ""),
+        "differs_in": {key: flat.get(key) for key in sorted(keys)},
+        "counts": {key: summary.get(key, 0) for key in ("sources", "lightcurves", "detections", "injections", "recovered")},
+        "outcomes": summary.get("outcomes", {}),
+    }
+
+
+def _parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters among a version's inputs, by the addresses they have in the config."""
+
+    def of(node: Any) -> Any:
+        if isinstance(node, Mapping) and set(node) >= {"class", "fields"}:
+            return {"_target_": node["class"], **{key: of(value) for key, value in node["fields"].items()}}
+        return node
+
+    tree = {key: of(value) for key, value in inputs.items() if key not in ("stage_keys", "observatories", "reducers")}
+    for group in ("observatories", "reducers"):
+        tree[group] = {name: of(node) for name, node in inputs.get(group, {}).items()}
+    tree["catalog"]["digest"] = inputs["catalog"]["digest"]
+    return tree
+
+
+def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{where}{key}.")
+        else:
+            flat[f"{where}{key}"] = value
+    return flat
+
+
+def versions_text(found: list[dict[str, Any]]) -> str:
+    """Versions for people."""
+    if not found:
+        return "no versions yet; make one with: retriever run"
+    lines = []
+    for row in found:
+        counts = ", ".join(f"{count} {name}" for name, count in row["counts"].items())
+        lines.append(f"{row['version']}  {row['state']}  {row['created']}")
+        lines.append(f"    {counts}")
+        lines += [f"    {key}={value}" for key, value in row["differs_in"].items()]
+    return "\n".join(lines)
+
+
+def where(outputs: Path, data: Path, name: str) -> dict[str, Any]:
+    """Files and rows of a source's products.
+
+    Raises
+    ------
+    StoreError
+        When nothing is known of such a source.
+    """
+    database = _database(outputs)
+    names = database.source_names(name) or [name]
+    products = [{"source": one, **product} for one in names for product in database.products_of(one)]
+    if not products:
+        raise StoreError(f"nothing is known of a source {name!r} in {outputs}; see sources.parquet in a version folder")
+    rows = []
+    for product in products:
+        root = data if product["root"] == "data" else outputs
+        path = str(root / product["path"]) if product["path"] else ""
+        rows.append(
+            {
+                "source": product["source"],
+                "stage": product["stage"],
+                "observatory": product["observatory"],
+                "outcome": Outcome(product["outcome"]).name.lower(),
+                "file": path,
+                "there": bool(path) and Path(path).exists(),
+                "row": product["source_row"],
+                "rows": product["n_rows"],
+                "digest": product["digest"],
+                "message": product["message"],
+                "versions": product["versions"],
+            }
+        )
+    return {"name": name, "products": rows}
+
+
+def where_text(found: Mapping[str, Any]) -> str:
+    """A source's products for people."""
+    lines = []
+    for row in found["products"]:
+        lines.append(f"{row['source']}  {row['observatory']}  {row['stage']}  {row['outcome']}  {row['rows']} rows")
+        if row["file"]:
+            lines.append(f"    {row['file']}, row {row['row']} of table 'sources'{'' if row['there'] else ' (missing)'}")
+        if row["message"]:
+            lines.append(f"    {row['message']}")
+        lines.append(f"    in {', '.join(row['versions']) or 'no version'}")
+    return "\n".join(lines)
+
+
+def _database(outputs: Path) -> Database:
+    if not (outputs / "retriever.db").exists():
+        raise StoreError(f"{outputs} has no retriever.db; run something first, or name the folder with --outputs")
+    return Database("", outputs)

@@ -1,0 +1,49 @@
+"""The summary at the end of a run."""
+
+from typing import Any
+
+from rich.console import Console
+
+from retriever.outcome import STAGES
+
+__all__ = ["print_summary"]
+
+
+def print_summary(summary: Any) -> None:
+    """Print what a run did and where its version stands.
+
+    Parameters
+    ----------
+    summary
+        A `retriever.pipeline.runner.RunSummary`.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    words = ("done", "empty", "failed", "blocked", "pending")
+    for name, stages in summary.outcomes.items():
+        for stage in STAGES:
+            counts = stages[stage]
+            told = ", ".join(f"{counts[word]} {word}" for word in words if word in counts)
+            console.print(f"{name:>12} {stage:<9} {told}")
+    console.print(f"light curves {summary.lightcurves}, detections {summary.detections}, "
+                  f"injections {summary.injections}, recovered {summary.recovered}")  # fmt: skip
+    worked = max(summary.computed.values())
+    if worked:
+        rate = worked / summary.seconds if summary.seconds else 0.0
+        computed = ", ".join(f"{stage} {count}" for stage, count in summary.computed.items() if count)
+        console.print(f"computed now: {computed} ({rate:.0f} sources a second)")
+    elif summary.state in ("complete", "partial"):
+        console.print("nothing to do: all that was asked for is there already")
+    for sentence in summary.failures[:5]:
+        console.print(f"failed: {sentence}", markup=False)
+    if len(summary.failures) > 5:
+        console.print(f"... and {len(summary.failures) - 5} more, all in products.parquet")
+    if summary.message:
+        console.print(f"stopped: {summary.message}", markup=False)
+    told = {
+        "complete": "complete",
+        "partial": "part of the version is done; run again for the rest",
+        "failures": "finished, some sources failed; run again to retry them",
+        "hopeless": "given up; run again to go on",
+        "interrupted": "interrupted; run again to go on from here",
+    }
+    console.print(f"{told.get(summary.state, summary.state)}: {summary.folder}", markup=False)

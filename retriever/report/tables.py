@@ -1,0 +1,330 @@
+"""The tables of a version folder: Parquet and netCDF that anybody can open."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.errors import StoreError
+from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHistogram
+from retriever.identity import canonical_hash
+from retriever.outcome import STAGES, Outcome
+from retriever.source import SourceTable
+
+__all__ = ["Counted", "write_tables"]
+
+UNITS = {
+    "ra": "deg", "dec": "deg", "pmra": "mas/yr", "pmdec": "mas/yr", "parallax": "mas", "epoch": "yr",
+    "time_first": "d", "time_peak": "d", "time_last": "d", "width": "d", "cadence": "d", "exptime_median": "s",
+    "mag": "mag", "mag_err": "mag", "dmag": "mag", "mag_median": "mag", "mag_scatter": "mag",
+}  # fmt: skip
+"""Units of the columns; times are MJD."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What a version's tables are made of.
+
+    Attributes
+    ----------
+    sources
+        The catalog.
+    states
+        Observatory to its `retriever.pipeline.plan.SurveyState`.
+    segments
+        Segment id to root, path, size, digest.
+    read_segment
+        Reads tables of a segment by id.
+    rows
+        Reads indexed rows of segments: (table, segment ids) to chunks of columns.
+    """
+
+    sources: SourceTable
+    states: Mapping[str, Any]
+    segments: Mapping[int, tuple[str, str, int, str]]
+    read_segment: Callable[[int, list[str]], dict[str, dict[str, Any]]]
+    rows: Callable[[str, list[int]], Iterator[dict[str, Any]]]
+
+
+def write_tables(folder: Path, counted: Counted) -> bool:
+    """Write a version's tables, unless they are those of this state already; says whether it did.
+
+    Each is written beside its place and renamed into it, `products.parquet` last: it carries the state they are of.
+    """
+    state = _state_digest(counted)
+    if _state_written(folder) == state:
+        return False
+    try:
+        (folder / "products.parquet").unlink(missing_ok=True)
+        _write_parquet(folder / "sources.parquet", iter([_source_columns(counted.sources)]))
+        for table, stage in (
+            ("lightcurves", "reduce"),
+            ("detections", "analyze"),
+            ("injections", "simulate"),
+            ("properties", "analyze"),
+        ):
+            _write_parquet(folder / f"{table}.parquet", _indexed(counted, table, stage))
+        _write_histograms(folder / "histograms.nc", counted)
+        _write_parquet(folder / "products.parquet", _products(counted), {"retriever.state": state})
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the tables in {folder}: {error.strerror or error}; free some space and run again"
+        ) from error
+    return True
+
+
+def _state_digest(counted: Counted) -> str:
+    story = {
+        name: {
+            stage: [
+                one.outcome.tobytes(), one.row.tobytes(), one.input,
+                [counted.segments[k][1] if k >= 0 else "" for k in one.segment.tolist()],
+            ]
+            for stage, one in state.stages.items()
+        }
+        for name, state in counted.states.items()
+    }  # fmt: skip
+    return canonical_hash([counted.sources.digest, story])
+
+
+def _state_written(folder: Path) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(folder / "products.parquet").metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return ""
+    return str(metadata.get(b"retriever.state", b"").decode())
+
+
+def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mapping[str, str] | None = None) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    writer = None
+    try:
+        for columns in chunks:
+            units = columns.pop("_units", UNITS)
+            arrays = {name: pa.array(values) for name, values in columns.items()}
+            schema = pa.schema(
+                [
+                    pa.field(name, array.type, metadata={"unit": units[name]} if units.get(name) else None)
+                    for name, array in arrays.items()
+                ],
+                metadata=metadata,
+            )
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, schema)
+            writer.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema))
+        if writer is None:
+            raise StoreError(f"there is nothing to write into {path}")
+        writer.close()
+        temporary.replace(path)
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _source_columns(sources: SourceTable) -> dict[str, Any]:
+    names = ("name", "ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err", "band")
+    columns = {name: getattr(sources, name) for name in names}
+    columns["aliases"] = [list(aliases) for aliases in sources.aliases] or [[]] * len(sources)
+    columns |= sources.extra
+    return {**columns, "digest": sources.digests}
+
+
+def _products(counted: Counted) -> Iterator[dict[str, Any]]:
+    words = np.array([outcome.name.lower() for outcome in Outcome])
+    for name, state in counted.states.items():
+        for stage in STAGES:
+            one = state.stages[stage]
+            paths = {k: "/".join(counted.segments[k][:2]) for k in np.unique(one.segment).tolist() if k >= 0}
+            yield {
+                "source": counted.sources.name,
+                "observatory": np.full(len(counted.sources), name),
+                "stage": np.full(len(counted.sources), stage),
+                "outcome": words[one.outcome],
+                "segment": [paths.get(k, "") for k in one.segment.tolist()],
+                "source_row": one.row,
+                "rows": one.n_rows,
+                "digest": np.array([d if k >= 0 else "" for d, k in zip(one.digest, one.segment, strict=True)], np.str_),
+                "message": [one.message.get(k, "") for k in range(len(counted.sources))],
+            }
+
+
+def _indexed(counted: Counted, table: str, stage: str) -> Iterator[dict[str, Any]]:
+    """Rows of a table that belong to products that count, with the names of source and observatory."""
+    first: dict[str, Any] | None = None
+    for name, state in counted.states.items():
+        one = state.stages[stage]
+        places = _Places(one.segment, one.row)
+        ids = np.unique(one.segment[one.segment >= 0]).tolist()
+        for chunk in counted.rows(table, ids):
+            which = places.find(chunk.pop("segment_id"), chunk.pop("source_row"))
+            chunk.pop("row")
+            kept = which >= 0
+            columns = {"source": counted.sources.name[which[kept]], "observatory": np.full(int(kept.sum()), name)}
+            if table == "properties":
+                columns |= _spread([json.loads(text) for text in chunk["values"][kept]], _property_units(counted, ids))
+            else:
+                columns |= {key: values[kept] for key, values in chunk.items()}
+            columns = _same_columns(columns, first)
+            first = first or columns
+            yield dict(columns)
+    if first is None:
+        yield _empty(table)
+
+
+def _same_columns(columns: dict[str, Any], first: dict[str, Any] | None) -> dict[str, Any]:
+    """Text as text even where no rows are left, and the columns that the first chunk had."""
+    typed = {
+        name: np.array(values, np.str_) if getattr(values, "dtype", None) == object else values
+        for name, values in columns.items()
+    }
+    if first is None:
+        return typed
+    n = len(typed["source"])
+    return {
+        name: values if name == "_units" else typed.get(name, _blank(values, n)) for name, values in first.items()
+    }
+
+
+def _blank(like: NDArray[Any], n: int) -> NDArray[Any]:
+    return np.full(n, "" if like.dtype.kind == "U" else np.nan, dtype=like.dtype if like.dtype.kind in "Uf" else float)
+
+
+def _empty(table: str) -> dict[str, Any]:
+    none = np.array([], np.str_)
+    columns: dict[str, Any] = {"source": none, "observatory": none}
+    if table in ("detections", "injections"):
+        columns |= {name: np.array([]) for name in ("time_peak", "snr", "dmag")}
+    return columns
+
+
+def _spread(rows: list[dict[str, Any]], units: Mapping[str, str]) -> dict[str, Any]:
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(row)
+    columns: dict[str, Any] = {"_units": units}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if any(isinstance(value, str) for value in values):
+            columns[name] = np.array(["" if value is None else value for value in values], np.str_)
+        else:
+            columns[name] = np.array(values) if None not in values else np.array(values, float)
+    return columns
+
+
+def _property_units(counted: Counted, ids: list[int]) -> dict[str, str]:
+    if not ids:
+        return {}
+    units = counted.read_segment(ids[0], ["properties.units"])["properties.units"]
+    return dict(zip(units["name"].tolist(), units["unit"].tolist(), strict=True))
+
+
+class _Places:
+    """Looks up which source a product's place (segment, row) belongs to."""
+
+    def __init__(self, segment: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        valid = np.flatnonzero(segment >= 0)
+        keys = (segment[valid] << 24) + row[valid]
+        order = np.argsort(keys)
+        self._keys, self._sources = keys[order], valid[order]
+
+    def find(self, segment: NDArray[np.int64], row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row of the catalog for each place; −1 for a product that does not count."""
+        if self._keys.size == 0:
+            return np.full(segment.size, -1)
+        wanted = (segment << 24) + row
+        at = np.minimum(np.searchsorted(self._keys, wanted), self._keys.size - 1)
+        return np.where(self._keys[at] == wanted, self._sources[at], -1)
+
+
+def _write_histograms(path: Path, counted: Counted) -> None:
+    histogram = ScoreHistogram()
+    for state in counted.states.values():
+        _add_survey(histogram, counted, state)
+    import xarray as xr
+
+    bands = histogram.bands
+    dataset = xr.Dataset(attrs={"title": "Counts of epochs by score, magnitude, exposure time and filter"})
+    dataset = dataset.assign_coords(selection=list(SELECTIONS), filter=np.array(bands or [""], dtype=object))
+    for axis in SCORE_AXES:
+        dims = ("selection", f"{axis.name}_bin", *(f"{context.name}_bin" for context in CONTEXT_AXES), "filter")
+        dataset[axis.name] = (dims, histogram.counts(axis.name, bands or [""]), {"units": "1", "long_name": "epochs"})
+    for axis in (*SCORE_AXES, *CONTEXT_AXES):
+        for word, limits in zip(("low", "high"), axis.limits(), strict=True):
+            told = {"units": axis.unit, "long_name": f"{word} edge of the bin; NaN: unknown"}
+            dataset = dataset.assign_coords({f"{axis.name}_{word}": (f"{axis.name}_bin", limits, told)})
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        packed = {axis.name: {"zlib": True, "complevel": 1} for axis in SCORE_AXES}
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _add_survey(histogram: ScoreHistogram, counted: Counted, state: Any) -> None:
+    """Count the epochs of one observatory, a pair of segments (light curves, scores) at a time."""
+    reduced, scored = state.stages["reduce"], state.stages["analyze"]
+    both = np.flatnonzero((reduced.segment >= 0) & (scored.segment >= 0) & (scored.outcome == Outcome.DONE))
+    order = both[np.lexsort((scored.row[both], scored.segment[both], reduced.segment[both]))]
+    pairs = np.column_stack([reduced.segment[order], scored.segment[order]])
+    edges = np.flatnonzero((pairs[1:] != pairs[:-1]).any(axis=1)) + 1
+    for group in np.split(order, edges):
+        if group.size:
+            lightcurves = counted.read_segment(int(reduced.segment[group[0]]), ["lightcurves", "epochs*"])
+            scores = counted.read_segment(int(scored.segment[group[0]]), ["scored", "scores*"])
+            _add_pair(histogram, lightcurves, reduced.row[group], scores, scored.row[group])
+
+
+def _add_pair(
+    histogram: ScoreHistogram, reduced: Mapping[str, Any], rows: Any, scored: Mapping[str, Any], score_rows: Any
+) -> None:
+    index, score_index = reduced["lightcurves"], scored["scored"]
+    # the light curves of a source come in the same order in both, so that sorting by source lines them up
+    mine, its = _lightcurves_of(index["source"], rows), _lightcurves_of(score_index["source"], score_rows)
+    kinds = np.column_stack([index["layout"][mine], score_index["layout"][its]])
+    names, band = np.unique(index["band"][mine], return_inverse=True)
+    for kind in np.unique(np.column_stack([kinds, band]), axis=0).tolist():
+        same = (kinds == kind[:2]).all(axis=1) & (band == kind[2])
+        epochs = reduced[_ragged("epochs", kind[0])]
+        added = scored[_ragged("scores", kind[1])]
+        a = _epochs_of(index, mine[same])
+        b = _epochs_of(score_index, its[same])
+        scores = {
+            axis.name: added[axis.name][b] if axis.name in added else epochs[axis.name][a]
+            for axis in SCORE_AXES
+            if axis.name in added or axis.name in epochs
+        }
+        histogram.add(str(names[kind[2]]), epochs["mag"][a], epochs["exptime"][a], added["qflag"][b], scores)
+
+
+def _ragged(name: str, layout: int) -> str:
+    return f"{name}_{layout}" if layout else name
+
+
+def _lightcurves_of(source: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    first, last = np.searchsorted(source, rows, "left"), np.searchsorted(source, rows, "right")
+    return _ranges(first, last - first)
+
+
+def _epochs_of(index: Mapping[str, Any], lightcurves: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _ranges(index["first"][lightcurves], index["n_rows"][lightcurves])
+
+
+def _ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers first, first + 1, ... of each range, one range after the other."""
+    ends = np.cumsum(count)
+    return np.arange(ends[-1] if ends.size else 0) + np.repeat(first - (ends - count), count)

@@ -1,0 +1,1 @@
+"""What puts simulated events into light curves."""

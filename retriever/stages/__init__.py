@@ -1,0 +1,1 @@
+"""One pure module a stage: data in, data out."""

@@ -1,0 +1,42 @@
+"""Keeping what goes wrong with one source with that source."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from retriever.errors import ConfigError, RetrieverError
+
+__all__ = ["Failure", "attempt"]
+
+Result = TypeVar("Result")
+
+log = logging.getLogger("retriever")
+
+
+class Failure:
+    """What went wrong with one source, in a sentence."""
+
+    def __init__(self, error: Exception) -> None:
+        known = isinstance(error, RetrieverError | OSError)
+        text = " ".join(str(error).split())
+        self.message = text if known and text else f"{type(error).__name__}: {text}"
+
+    def __repr__(self) -> str:
+        return f"Failure({self.message!r})"
+
+
+def attempt(verb: Callable[[], Result], what: str) -> "Result | Failure":
+    """Call a component's verb; what it raises becomes a failure of this source alone.
+
+    Examples
+    --------
+    >>> attempt(lambda: 1 / 0, "dividing")
+    Failure('ZeroDivisionError: division by zero')
+    """
+    try:
+        return verb()
+    except ConfigError:
+        raise
+    except Exception as error:  # a component is other people's code: whatever it raises, the others go on
+        log.debug("%s failed", what, exc_info=True)
+        return Failure(error)

@@ -1,0 +1,1 @@
+"""The database, the segments, and the leases between runs."""

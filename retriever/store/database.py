@@ -1,0 +1,418 @@
+"""The database that indexes segments: opening it, publishing to it, asking it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, create_engine, delete, event, func, insert, inspect, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from retriever.errors import LeaseLost, SchemaError, StoreError
+from retriever.outcome import Outcome
+from retriever.store import models
+from retriever.store.segments import SegmentFile
+
+__all__ = ["Batch", "Database", "StageSpec"]
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+_TABLE_MODELS: dict[str, Any] = {
+    "raw_index": models.RawPhotometry,
+    "lightcurves": models.Lightcurve,
+    "detections": models.Detection,
+    "injections": models.Injection,
+}
+"""Tables of a segment that the database indexes row by row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """A stage of a plan as the database knows it."""
+
+    key: str
+    stage: str
+    observatory: str
+    survey: str
+    data_type: str = "photometry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one batch of one stage made: its file (none when every source failed) and the tables to index."""
+
+    stage_key: str
+    root: str
+    file: SegmentFile | None
+    tables: Tables
+
+
+class Database:
+    """The database of one outputs folder, opened and with its tables there.
+
+    Parameters
+    ----------
+    url
+        Of SQLAlchemy's form; "" for SQLite in `outputs`.
+    outputs
+        The outputs folder.
+
+    Raises
+    ------
+    StoreError
+        When the database cannot be opened.
+    SchemaError
+        When a newer retriever made it.
+    """
+
+    def __init__(self, url: str, outputs: Path) -> None:
+        self.url = make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
+        self.engine = create_engine(self.url, poolclass=NullPool)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        try:
+            outputs.mkdir(parents=True, exist_ok=True)
+            self._open(outputs)
+        except OSError as error:
+            raise StoreError(
+                f"cannot use the outputs folder {outputs}: {error.strerror}; choose another with paths.outputs"
+            ) from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"cannot open the database {self.url!r}: {_reason(error)}") from error
+
+    def _open(self, outputs: Path) -> None:
+        with self.writing() as connection:
+            if inspect(connection).has_table("meta"):
+                number = int(
+                    connection.scalar(select(models.Meta.value).where(models.Meta.key == "schema")) or 0
+                )
+                if number > models.SCHEMA:
+                    raise SchemaError(
+                        f"the database {self.url!r} has schema {number}, this retriever knows up to {models.SCHEMA}; "
+                        "update retriever, or choose other outputs with paths.outputs"
+                    )
+                if number == models.SCHEMA:
+                    return
+                models.Base.metadata.drop_all(connection)
+            models.Base.metadata.create_all(connection)
+            connection.execute(insert(models.Meta), [{"key": "schema", "value": str(models.SCHEMA)}])
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database."""
+        with self.engine.connect().execution_options(reading=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that nobody else writes in, committed at the end."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(f"cannot write the database {self.url!r}: {_reason(error)}; nothing was changed") from error
+
+    # ---- stages, segments, products -----------------------------------------------------------------------------
+
+    def stage_ids(self, specs: Iterable[StageSpec]) -> dict[str, int]:
+        """Ids of stages by key; those not known yet are written down."""
+        wanted = {spec.key: spec for spec in specs}
+        with self.reading() as connection:
+            known = self._known_stages(connection, list(wanted))
+        if len(known) == len(wanted):
+            return known
+        with self.writing() as connection:
+            known = self._known_stages(connection, list(wanted))
+            rows = [
+                {
+                    "key": spec.key,
+                    "stage": spec.stage,
+                    "observatory": spec.observatory,
+                    "survey": spec.survey,
+                    "data_type": spec.data_type,
+                }
+                for key, spec in wanted.items()
+                if key not in known
+            ]
+            if rows:
+                connection.execute(insert(models.Stage), rows)
+            return self._known_stages(connection, list(wanted))
+
+    @staticmethod
+    def _known_stages(connection: Connection, keys: list[str]) -> dict[str, int]:
+        query = select(models.Stage.key, models.Stage.id).where(models.Stage.key.in_(keys))
+        return {key: number for key, number in connection.execute(query)}
+
+    def segments(self, stage_ids: Iterable[int]) -> dict[int, tuple[str, str, int, str]]:
+        """Root, path, size and digest of the segments of some stages, by id."""
+        query = select(
+            models.Segment.id, models.Segment.root, models.Segment.path, models.Segment.size, models.Segment.digest
+        ).where(models.Segment.stage_id.in_(list(stage_ids)))
+        with self.reading() as connection:
+            return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
+
+    def products(self, stage_id: int) -> list[tuple[str, str, int, int | None, int | None, int, str, str]]:
+        """Source, input, outcome, segment, source row, rows, digest, message of all products of a stage."""
+        p = models.Product
+        query = select(p.source, p.input, p.outcome, p.segment_id, p.source_row, p.n_rows, p.digest, p.message)
+        with self.reading() as connection:
+            return [tuple(row) for row in connection.execute(query.where(p.stage_id == stage_id))]  # type: ignore[misc]
+
+    def known_paths(self, root: str) -> set[str]:
+        """Paths of all segments below a root."""
+        with self.reading() as connection:
+            return set(connection.scalars(select(models.Segment.path).where(models.Segment.root == root)))
+
+    def publish(self, batches: Sequence[Batch], *, run: str, tokens: Mapping[str, str] | None) -> None:
+        """Make the products of some batches count, all of them or none.
+
+        Parameters
+        ----------
+        tokens
+            The run's leases, stage key to token, each checked in the same transaction; None for segments that were
+            found on disk, which fill gaps and replace nothing.
+
+        Raises
+        ------
+        LeaseLost
+            When another run has taken a stage over.
+        """
+        with self.writing() as connection:
+            keys = [batch.stage_key for batch in batches]
+            if tokens is not None:
+                self._check_leases(connection, keys, tokens)
+            ids = self._known_stages(connection, keys)
+            for batch in batches:
+                self._publish_batch(connection, batch, ids[batch.stage_key], run, only_gaps=tokens is None)
+
+    @staticmethod
+    def _check_leases(connection: Connection, keys: Sequence[str], tokens: Mapping[str, str]) -> None:
+        query = select(models.Lease.key, models.Lease.token).where(models.Lease.key.in_(keys))
+        held = {key: token for key, token in connection.execute(query)}
+        for key in keys:
+            if held.get(key) != tokens.get(key):
+                raise LeaseLost(
+                    f"another run took over stage {key[:12]} while this one stood still; run again to go on from there"
+                )
+
+    def _publish_batch(
+        self, connection: Connection, batch: Batch, stage_id: int, run: str, *, only_gaps: bool
+    ) -> None:
+        sources = batch.tables["sources"]
+        segment_id = None
+        if batch.file is not None:
+            segment_id = connection.scalar(select(models.Segment.id).where(models.Segment.path == batch.file.path))
+            if segment_id is None:
+                segment_id = self._insert_segment(connection, batch, batch.file, stage_id, run)
+        names = ("name", "input", "outcome", "n_rows", "digest", "message")
+        rows = [
+            {
+                "stage_id": stage_id,
+                "source": name,
+                "input": digest_in,
+                "outcome": outcome,
+                "segment_id": None if outcome == Outcome.FAILED else segment_id,
+                "source_row": None if outcome == Outcome.FAILED else row,
+                "n_rows": n_rows,
+                "digest": digest,
+                "message": message,
+            }
+            for row, (name, digest_in, outcome, n_rows, digest, message) in enumerate(
+                zip(*(sources[key].tolist() for key in names), strict=True)
+            )
+            if outcome != Outcome.BLOCKED
+        ]
+        if rows:
+            dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
+            statement: Any = dialect.insert(models.Product)
+            changing = ("outcome", "segment_id", "source_row", "n_rows", "digest", "message")
+            statement = statement.on_conflict_do_update(
+                index_elements=["stage_id", "source", "input"],
+                set_={key: statement.excluded[key] for key in changing},
+                where=models.Product.outcome == Outcome.FAILED if only_gaps else None,
+            )
+            connection.execute(statement, rows)
+
+    def _insert_segment(
+        self, connection: Connection, batch: Batch, file: SegmentFile, stage_id: int, run: str
+    ) -> int:
+        statement = insert(models.Segment).returning(models.Segment.id)
+        row = {
+            "stage_id": stage_id,
+            "root": batch.root,
+            "path": file.path,
+            "digest": file.digest,
+            "size": file.size,
+            "n_sources": len(batch.tables["sources"]["name"]),
+            "run": run,
+            "created": datetime.now(UTC),
+        }
+        segment_id = int(connection.execute(statement, row).scalar_one())
+        for table, model in _TABLE_MODELS.items():
+            columns = batch.tables.get(table)
+            if columns is not None and len(columns["source"]):
+                _insert_rows(connection, model, columns, segment_id)
+        properties = batch.tables.get("properties")
+        if properties is not None and len(properties["source"]):
+            columns = {"source": properties["source"], "values": _json_rows(properties)}
+            _insert_rows(connection, models.Properties, columns, segment_id)
+        return segment_id
+
+    # ---- sources, versions, runs --------------------------------------------------------------------------------
+
+    def add_sources(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write down sources that are not known yet."""
+        dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
+        with self.writing() as connection:
+            statement: Any = dialect.insert(models.Source)
+            connection.execute(statement.on_conflict_do_nothing(), list(rows))
+
+    def record_version(self, name: str, version_hash: str, project: str, story: dict[str, Any], stages: Iterable[int]) -> int:
+        """Write down a version and the stages it stands on; gives its id."""
+        with self.writing() as connection:
+            row = connection.execute(
+                select(models.Version.id, models.Version.hash).where(models.Version.name == name)
+            ).first()
+            values = {"name": name, "hash": version_hash, "project": project, "story": story}
+            if row is None:
+                values["created"] = datetime.now(UTC)
+                number = connection.execute(insert(models.Version).returning(models.Version.id), values).scalar_one()
+            else:
+                number = row.id
+                connection.execute(update(models.Version).where(models.Version.id == number).values(**values))
+                connection.execute(delete(models.VersionStage).where(models.VersionStage.version_id == number))
+            connection.execute(
+                insert(models.VersionStage), [{"version_id": number, "stage_id": stage} for stage in sorted(set(stages))]
+            )
+            return int(number)
+
+    def start_run(self, name: str, version_id: int, host: str, pid: int) -> None:
+        """Write down that a run has begun."""
+        row = {
+            "name": name,
+            "version_id": version_id,
+            "started": datetime.now(UTC),
+            "ended": None,
+            "state": "running",
+            "host": host,
+            "pid": pid,
+            "summary": {},
+        }
+        with self.writing() as connection:
+            connection.execute(insert(models.Run), row)
+
+    def end_run(self, name: str, state: str, summary: dict[str, Any]) -> None:
+        """Write down how a run ended."""
+        with self.writing() as connection:
+            connection.execute(
+                update(models.Run)
+                .where(models.Run.name == name)
+                .values(ended=datetime.now(UTC), state=state, summary=summary)
+            )
+
+    def versions(self) -> list[dict[str, Any]]:
+        """All versions with their last run, oldest first."""
+        with self.reading() as connection:
+            found = [dict(row._mapping) for row in connection.execute(select(models.Version.__table__))]
+            last: dict[int, dict[str, Any]] = {}
+            for row in connection.execute(select(models.Run.__table__).order_by(models.Run.started)):
+                last[row.version_id] = dict(row._mapping)
+        for version in found:
+            version["last_run"] = last.get(version["id"])
+        return sorted(found, key=lambda version: (version["created"], version["id"]))
+
+    def source_names(self, name: str) -> list[str]:
+        """Names of the sources that are called so, by name or by alias."""
+        with self.reading() as connection:
+            source = models.Source
+            names = set(connection.scalars(select(source.name).where(source.name == name)))
+            pattern = json.dumps(name)
+            quoted = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            column = func.lower(source.aliases.cast(models.Text))
+            query = select(source.name, source.aliases).where(column.like(f"%{quoted.lower()}%", escape="\\"))
+            names |= {row.name for row in connection.execute(query) if name in row.aliases}
+        return sorted(names)
+
+    def products_of(self, name: str) -> list[dict[str, Any]]:
+        """Products of a source with stage, segment and the versions that stand on their stage."""
+        p, s, g = models.Product, models.Stage, models.Segment
+        query = (
+            select(
+                s.stage, s.observatory, s.survey, s.key, p.outcome, p.input, p.digest, p.n_rows, p.message,
+                p.source_row, p.stage_id, g.id.label("segment_id"), g.root, g.path, g.run,
+            )
+            .join(s, s.id == p.stage_id)
+            .join(g, g.id == p.segment_id, isouter=True)
+            .where(p.source == name)
+            .order_by(p.stage_id)
+        )  # fmt: skip
+        with self.reading() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+            of_stage: dict[int, list[str]] = {}
+            pairs = select(models.VersionStage.stage_id, models.Version.name).join(
+                models.Version, models.Version.id == models.VersionStage.version_id
+            )
+            for stage_id, version in connection.execute(pairs):
+                of_stage.setdefault(stage_id, []).append(version)
+        for row in rows:
+            row["versions"] = sorted(of_stage.get(row.pop("stage_id"), []))
+        return rows
+
+    def rows(self, table: str, segment_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Rows of an indexed table in some segments, as arrays by column, a few hundred segments at a time."""
+        model = {**_TABLE_MODELS, "properties": models.Properties}[table].__table__
+        kinds = {column.name: column.type.python_type for column in model.columns}
+        with self.reading() as connection:
+            for start in range(0, len(segment_ids), 500):
+                query = select(model).where(model.c.segment_id.in_(segment_ids[start : start + 500]))
+                found = connection.execute(query.order_by(model.c.segment_id, model.c.row)).all()
+                if found:
+                    columns = zip(kinds.items(), zip(*found, strict=True), strict=True)
+                    # SQLite keeps NaN as NULL; a float made of None is NaN again
+                    yield {name: np.array(values, dtype=object if kind is str else kind) for (name, kind), values in columns}
+
+
+def _insert_rows(connection: Connection, model: Any, columns: Mapping[str, Any], segment_id: int) -> None:
+    table = model.__table__
+    names = [column.name for column in table.columns if column.name in columns]
+    lists = [columns["source"].tolist(), *(list(columns[name]) if isinstance(columns[name], list) else columns[name].tolist() for name in names)]
+    keys = ["source_row", *names]
+    connection.execute(
+        insert(table),
+        [
+            {"segment_id": segment_id, "row": row, **dict(zip(keys, values, strict=True))}
+            for row, values in enumerate(zip(*lists, strict=True))
+        ],
+    )
+
+
+def _json_rows(columns: Mapping[str, Any]) -> list[str]:
+    names = [name for name in columns if name.startswith("p.")]
+    short = [name[2:] for name in names]
+    values = [columns[name].tolist() for name in names]
+    return [json.dumps(dict(zip(short, row, strict=True))) for row in zip(*values, strict=True)]
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    # transactions are begun by _begin_sqlite, not by the driver, so that writers wait at their start and never deadlock
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout = 60000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading", False)
+    connection.execute(text("BEGIN" if reading else "BEGIN IMMEDIATE"))

@@ -1,0 +1,134 @@
+"""The verbs of components: what a class must be able to do to serve in a group of the config.
+
+A component is a frozen, keyword-only dataclass. Its fields are its parameters, it has the one verb of its group,
+takes and returns plain data, and meets no file, session or config; catalogs and observatories alone meet the
+outside. A field that cannot change a result says so with ``field(default=..., metadata=NO_RESULT)`` and stays out of
+every key.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from retriever.detection import Analyzed, Detection, Simulated
+from retriever.errors import DataError
+from retriever.lightcurve import Lightcurve, Reduction
+from retriever.rawtable import RawPhotometry
+from retriever.source import Source, SourceTable
+
+__all__ = [
+    "NO_RESULT",
+    "VERBS",
+    "Analysis",
+    "Catalog",
+    "Finder",
+    "Observatory",
+    "Quality",
+    "Reducer",
+    "Simulator",
+    "each",
+]
+
+NO_RESULT: Mapping[str, Any] = {"result": False}
+"""Field metadata of a parameter that cannot change a result, such as the folder that files lie in."""
+
+VERBS = {
+    "catalog": "load",
+    "observatories": "fetch",
+    "reducers": "reduce",
+    "quality": "assess",
+    "finder": "find",
+    "analysis": "analyze",
+    "simulator": "inject",
+}
+"""Group of the config to the verb that its classes must have."""
+
+
+class Catalog(Protocol):
+    """Where sources come from."""
+
+    def load(self) -> SourceTable:
+        """Read or make the table of sources."""
+        ...
+
+
+class Observatory(Protocol):
+    """Where raw photometry comes from.
+
+    An observatory may also have ``stamps(sources) -> list[str]``: what it can tell cheaply, without fetching, of the
+    state of each source's data (such as names, sizes and times of files). A changed stamp makes a source pending.
+    """
+
+    @property
+    def survey(self) -> str:
+        """Name of the survey; raw data is kept by it."""
+        ...
+
+    def fetch(self, sources: Sequence[Source]) -> Iterable[RawPhotometry | Exception]:
+        """Give an answer for each source, in their order; an exception in place of the answer that failed."""
+        ...
+
+
+class Reducer(Protocol):
+    """Raw photometry to light curves."""
+
+    def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
+        """Reduce one source."""
+        ...
+
+
+class Quality(Protocol):
+    """Marks bad epochs."""
+
+    def assess(self, source: Source, lightcurve: Lightcurve) -> Lightcurve:
+        """Give the light curve with `qflag` set for bad epochs, and perhaps further columns."""
+        ...
+
+
+class Finder(Protocol):
+    """Searches one light curve."""
+
+    def find(self, lightcurve: Lightcurve) -> tuple[Mapping[str, Any], tuple[Detection, ...]]:
+        """Give columns of scores, one value an epoch, and the detections."""
+        ...
+
+
+class Analysis(Protocol):
+    """The whole search of one source, used alike on observed and on simulated light curves."""
+
+    def analyze(
+        self, source: Source, lightcurves: tuple[Lightcurve, ...], quality: Quality, finder: Finder
+    ) -> Analyzed:
+        """Search all light curves of one source from one survey."""
+        ...
+
+
+class Simulator(Protocol):
+    """Puts simulated events into light curves."""
+
+    @property
+    def keep_lightcurves(self) -> bool:
+        """Whether the simulated light curves are stored; if not, they can be made again from the seed."""
+        ...
+
+    def inject(self, lightcurves: tuple[Lightcurve, ...], rng: np.random.Generator) -> Simulated:
+        """Give those light curves that received events, changed, and the truth."""
+        ...
+
+
+def each(fetch_one: Any, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
+    """Fetch sources one at a time, so that what goes wrong with one stays with it.
+
+    Examples
+    --------
+    >>> def fetch_one(source):
+    ...     raise DataError("no such star")
+    >>> [str(answer) for answer in each(fetch_one, [Source(name="X", ra=0.0, dec=0.0)])]
+    ['no such star']
+    """
+    for source in sources:
+        try:
+            yield fetch_one(source)
+        except (DataError, OSError) as error:
+            yield error
