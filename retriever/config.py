@@ -3,11 +3,11 @@
 import importlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from retriever.errors import ConfigError, nearest
@@ -96,33 +96,50 @@ def build(node: Any, verb: str, where: str) -> Any:
 
 
 def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    """Make a dataclass from plain values, each checked against the type of its field."""
-    known = {spec.name: spec for spec in fields(kind) if spec.init}
+    """Make a dataclass from plain values, each checked against the type of its field, also in dataclasses inside."""
+    hints = get_type_hints(kind)
+    known = {spec.name for spec in fields(kind) if spec.init}
     for key in values:
         if key not in known:
-            raise ConfigError(f"{where} has no parameter {key!r}{nearest(key, known)}")
+            raise ConfigError(f"{where} has no parameter {str(key)!r}{nearest(str(key), known)}")
+    inside: dict[str, Any] = {}
     for key, value in values.items():
-        inner = known[key].type
-        if is_dataclass(inner) and isinstance(inner, type) and isinstance(value, Mapping):
-            _refuse_unknown(inner, value, f"{where}.{key}")
+        inner = _dataclass_inside(hints[key])
+        if inner is not None and isinstance(value, Mapping):
+            address = f"{where}.{key}"
+            one = inner is hints[key]
+            inside[key] = (
+                typed(inner, value, address)
+                if one
+                else {name: typed(inner, _mapping(item, f"{address}.{name}"), f"{address}.{name}") for name, item in value.items()}
+            )
+    plain = {key: value for key, value in values.items() if key not in inside}
+    return kind(**_checked({key: hints[key] for key in plain}, plain, where), **inside)
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where} is {value!r}; it takes parameters, as in {where}={{key: value}}")
+    return value
+
+
+def _dataclass_inside(hint: Any) -> type | None:
+    """The dataclass that a field holds, by itself or as the values of a mapping."""
+    if get_origin(hint) is dict:
+        hint = get_args(hint)[1]
+    return hint if isinstance(hint, type) and is_dataclass(hint) else None
+
+
+def _checked(hints: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values of the types that fields have; OmegaConf knows which may be turned into which (5 is a float, 5.5 no int)."""
+    schema = make_dataclass("Parameters", [(key, hint, field(default=MISSING)) for key, hint in hints.items()])
     try:
-        schema = OmegaConf.structured(kind)
-        OmegaConf.set_readonly(schema, False)
-        for key in values:
-            if OmegaConf.is_config(schema._get_node(key)):
-                OmegaConf.set_readonly(schema._get_node(key), None)
-        return OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
+        checked: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(schema), dict(values)))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         text = str(error).split("\n")[0]
         raise ConfigError(f"{where}{f'.{key}' if key else ''}: {text}; see --cfg job for the whole config") from None
-
-
-def _refuse_unknown(kind: type, values: Mapping[Any, Any], where: str) -> None:
-    known = [spec.name for spec in fields(kind)]
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"{where} has no parameter {str(key)!r}{nearest(str(key), known)}")
+    return dict(checked)
 
 
 def _class(target: str, verb: str, where: str) -> type:

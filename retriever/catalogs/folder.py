@@ -1,0 +1,53 @@
+"""A catalog made from the light-curve files in a folder."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from retriever.errors import CatalogError
+from retriever.fits_folder import archive_files, existing_folder
+from retriever.source import SourceTable
+from retriever.verbs import NO_RESULT
+
+__all__ = ["FolderCatalog"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderCatalog:
+    """The stars whose archive files lie in a folder, by their FITS headers.
+
+    Parameters
+    ----------
+    folder
+        Where the files are; folders below it count too.
+    telescope
+        "TESS" or "Kepler".
+    """
+
+    folder: str | None = field(default=None, metadata=NO_RESULT)
+    telescope: str = "TESS"
+
+    def load(self) -> SourceTable:
+        """Make the table of sources; files without a readable header or a position are counted as skipped."""
+        folder = existing_folder(self.folder, "catalog.folder")
+        files, unread = archive_files(folder, self.telescope)
+        skipped = Counter(reason for reason in unread.values())
+        stars = {}
+        for file in files:
+            if file.ra != file.ra or file.dec != file.dec:
+                skipped[f"{file.path} has no position in its header"] += 1
+            else:
+                stars.setdefault(file.name, file)
+        if not stars:
+            raise CatalogError(f"{folder} has no light-curve file of {self.telescope} with a position; choose another")
+        found = list(stars.values())
+        return SourceTable.from_columns(
+            name=[star.name for star in found],
+            ra=[star.ra % 360.0 for star in found],
+            dec=[star.dec for star in found],
+            pmra=[star.pmra for star in found],
+            pmdec=[star.pmdec for star in found],
+            mag=[star.mag for star in found],
+            band=self.telescope,
+            aliases=[(star.number,) for star in found],
+            skipped=dict(skipped),
+        )

@@ -1,0 +1,302 @@
+"""Reading tables of any common format, exactly: no value, type or mask is changed on the way."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.errors import FileFormatError, nearest
+from retriever.rawtable import Column, RawTable
+
+__all__ = ["SUFFIXES", "primary_header", "read_table"]
+
+Columns = Sequence[str] | None
+
+
+def read_table(path: Path, columns: Columns = None) -> RawTable:
+    """Read the first table of a file; its suffix tells the format.
+
+    CSV and TSV (also compressed by gzip, with comment lines before the names of the columns), ECSV, other text tables,
+    Parquet, FITS, VOTable and HDF5 (a compound dataset, or a group of columns).
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Names of the columns to read; all, where none are given.
+
+    Returns
+    -------
+    RawTable
+        With the headers of all FITS extensions, or the comments of a text file.
+
+    Raises
+    ------
+    FileFormatError
+        When the file is missing, broken, or of no known format, or lacks a column that is asked for.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    reader = SUFFIXES.get(name[name.rfind(".") :]) if "." in name else None
+    if reader is None:
+        raise FileFormatError(f"{path} has no suffix of a known format ({', '.join(sorted(SUFFIXES))}); rename it")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            table = reader(path, columns)
+    except FileFormatError:
+        raise
+    except FileNotFoundError:
+        raise FileFormatError(f"there is no file {path}; check the path") from None
+    except Exception as error:  # the readers of broken files raise whatever they stumble over
+        raise FileFormatError(f"{path} cannot be read ({_first_line(error)}); fetch or make it again") from error
+    for warning in caught:
+        if "truncated" in str(warning.message):
+            raise FileFormatError(f"{path} is truncated; fetch or make it again")
+    return table
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _chosen(available: Sequence[str], columns: Columns, path: Path) -> list[str]:
+    names = list(available) if columns is None else list(dict.fromkeys(columns))
+    for name in names:
+        if name not in available:
+            raise FileFormatError(f"{path} has no column {name!r}{nearest(name, available)}")
+    if len(set(available)) != len(available):
+        twice = next(name for name in available if list(available).count(name) > 1)
+        raise FileFormatError(f"{path} has more than one column {twice!r}; rename one of them")
+    return names
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path, columns: Columns) -> RawTable:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    delimiter = "\t" if ".tsv" in path.name.lower() else ","
+    with pa.input_stream(str(path), compression="detect") as stream:
+        data = stream.read()
+    comments = []
+    start = 0
+    while data[start : start + 1] == b"#":
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end + 1
+        comments.append(data[start:end].decode("utf-8", "replace").rstrip("\r\n"))
+        start = end
+    if not data[start:].strip():
+        raise FileFormatError(f"{path} is empty: it has not even the names of columns; fetch or make it again")
+    options: dict[str, Any] = {"parse_options": csv.ParseOptions(delimiter=delimiter, newlines_in_values=False)}
+    body = pa.py_buffer(data[start:])
+    convert = csv.ConvertOptions(strings_can_be_null=False, quoted_strings_can_be_null=False)
+    table = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
+    as_text = {f.name: pa.string() for f in table.schema if pa.types.is_temporal(f.type)}
+    if as_text:  # dates are kept as they were written
+        convert = csv.ConvertOptions(column_types=as_text, strings_can_be_null=False)
+        table = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
+    return _from_arrow(table, path, columns, tuple(comments))
+
+
+def _read_text(path: Path, columns: Columns) -> RawTable:
+    from astropy.io import ascii
+
+    return _from_astropy(ascii.read(path), path, columns)
+
+
+def _read_ecsv(path: Path, columns: Columns) -> RawTable:
+    from astropy.table import Table
+
+    return _from_astropy(Table.read(path, format="ascii.ecsv"), path, columns)
+
+
+def _read_votable(path: Path, columns: Columns) -> RawTable:
+    from astropy.io.votable import parse
+
+    document = parse(path)
+    for info in [*document.infos, *(info for resource in document.resources for info in resource.infos)]:
+        if info.name == "QUERY_STATUS" and str(info.value).upper() == "ERROR":
+            raise FileFormatError(f"{path} is an archive's error message: {' '.join(str(info.content).split())[:200]}")
+    return _from_astropy(document.get_first_table().to_table(use_names_over_ids=True), path, columns)
+
+
+def _from_astropy(table: Any, path: Path, columns: Columns) -> RawTable:
+    found: dict[str, Column] = {}
+    units = {}
+    for name in _chosen(table.colnames, columns, path):
+        column = table[name]
+        found[name] = _plain_column(column, name, path)
+        if getattr(column, "unit", None) is not None:
+            units[name] = str(column.unit)
+    comments = table.meta.get("comments", []) if hasattr(table, "meta") else []
+    return RawTable(columns=found, units=units, headers=tuple(map(str, comments)), origin=path.name)
+
+
+def _plain_column(column: Any, name: str, path: Path) -> Column:
+    masked = hasattr(column, "mask") and bool(np.any(column.mask))
+    data = np.asarray(column.filled("") if masked and column.dtype.kind in "OU" else np.ma.getdata(column))
+    if data.dtype.kind == "O":
+        if any(not isinstance(value, str | bytes | None.__class__) for value in data.tolist()):
+            raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value a row of its own")
+        data = np.array(["" if value is None else str(value) for value in data.tolist()])
+    return np.ma.MaskedArray(data, mask=np.broadcast_to(column.mask, data.shape)) if masked else data
+
+
+# ---- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+def _read_parquet(path: Path, columns: Columns) -> RawTable:
+    import pyarrow.parquet as pq
+
+    names = _chosen(pq.read_schema(path).names, columns, path)
+    return _from_arrow(pq.read_table(path, columns=names), path, columns, ())
+
+
+def _from_arrow(table: Any, path: Path, columns: Columns, comments: tuple[str, ...]) -> RawTable:
+    names = _chosen(table.column_names, columns, path)
+    return RawTable(
+        columns={name: _arrow_column(table.column(name), name, path) for name in names},
+        headers=comments,
+        origin=path.name,
+    )
+
+
+def _arrow_column(column: Any, name: str, path: Path) -> Column:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_nested(kind):
+        raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value a row of its own")
+    if pa.types.is_null(kind):
+        return np.ma.MaskedArray(np.full(len(column), np.nan), mask=True) if len(column) else np.empty(0)
+    if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
+        column = column.cast(pa.string())
+    mask = np.asarray(column.is_null()) if column.null_count else None
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        values = np.array(pc.fill_null(column, "").to_pylist(), dtype=np.str_)
+    elif mask is not None:
+        missing = False if pa.types.is_boolean(column.type) else 0
+        if pa.types.is_floating(column.type):
+            missing = float("nan")
+        values = pc.fill_null(column, pa.scalar(missing, column.type)).to_numpy()
+    else:
+        values = column.to_numpy()
+    return np.ma.MaskedArray(values, mask=mask) if mask is not None else np.asarray(values)
+
+
+# ---- FITS -------------------------------------------------------------------------------------------------------------
+
+
+def _read_fits(path: Path, columns: Columns) -> RawTable:
+    from astropy.io import fits
+
+    with fits.open(path, memmap=columns is not None, lazy_load_hdus=False) as hdus:
+        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+        if table is None:
+            raise FileFormatError(f"{path} has no table extension; fetch or make it again")
+        found: dict[str, Column] = {}
+        specs = {spec.name: spec for spec in table.columns}
+        for name in _chosen(table.columns.names, columns, path):
+            data = np.asarray(table.data[name])
+            if data.dtype.kind == "O":
+                raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value a row of its own")
+            null = specs[name].null
+            missing = data == null if null not in (None, "") and data.dtype.kind in "iu" else None
+            found[name] = np.ma.MaskedArray(data.copy(), mask=missing) if missing is not None else data.copy()
+        return RawTable(
+            columns=found,
+            units={spec.name: spec.unit for spec in table.columns if spec.name in found and spec.unit},
+            headers=tuple(hdu.header.tostring(sep="\n", endcard=False, padding=False) for hdu in hdus),
+            origin=path.name,
+        )
+
+
+def primary_header(path: Path) -> dict[str, Any]:
+    """Values of a FITS file's primary header by keyword, without reading the rest.
+
+    Raises
+    ------
+    FileFormatError
+        When it is no FITS file.
+    """
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dict(fits.getheader(path, 0))
+    except Exception as error:  # the readers of broken files raise whatever they stumble over
+        raise FileFormatError(f"{path} is no FITS file ({_first_line(error)})") from error
+
+
+# ---- HDF5 -------------------------------------------------------------------------------------------------------------
+
+
+def _read_hdf5(path: Path, columns: Columns) -> RawTable:
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        node = _hdf5_table(file)
+        if node is None:
+            raise FileFormatError(f"{path} holds no compound dataset and no group of equally long columns; see its layout")
+        available = list(node.dtype.names) if isinstance(node, h5py.Dataset) else list(node)
+        names = _chosen(available, columns, path)
+        found = {name: _hdf5_column(node[name], name, path) for name in names}
+        units = {}
+        if isinstance(node, h5py.Group):
+            units = {name: str(node[name].attrs["units"]) for name in names if "units" in node[name].attrs}
+    return RawTable(columns=found, units=units, origin=path.name)
+
+
+def _hdf5_table(group: Any) -> Any:
+    """The first compound dataset, or group of columns, below a group."""
+    import h5py
+
+    datasets = [node for node in group.values() if isinstance(node, h5py.Dataset)]
+    for node in datasets:
+        if node.dtype.names:
+            return node
+    columns = [node for node in datasets if node.ndim]
+    if columns and len({node.shape[0] for node in columns}) == 1 and len(columns) == len(datasets):
+        return group
+    inside = (_hdf5_table(node) for node in group.values() if isinstance(node, h5py.Group))
+    return next((node for node in inside if node is not None), None)
+
+
+def _hdf5_column(values: Any, name: str, path: Path) -> Column:
+    data = np.asarray(values)
+    if data.dtype.kind == "O":
+        texts = [value.decode() if isinstance(value, bytes) else value for value in data.tolist()]
+        if not all(isinstance(text, str) for text in texts):
+            raise FileFormatError(f"{path}: column {name!r} holds objects; store numbers or text")
+        data = np.array(texts, dtype=np.str_)
+    return data
+
+
+SUFFIXES: dict[str, Callable[[Path, Columns], RawTable]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".ecsv": _read_ecsv,
+    ".txt": _read_text,
+    ".dat": _read_text,
+    ".tbl": _read_text,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+    ".fits": _read_fits,
+    ".fit": _read_fits,
+    ".vot": _read_votable,
+    ".xml": _read_votable,
+    ".votable": _read_votable,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+}
+"""Suffix of a file to the reader of its format."""

@@ -1,0 +1,69 @@
+"""Light curves of TESS or Kepler that lie in a folder, found by the stars that their headers name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from retriever.errors import ConfigError
+from retriever.fits_folder import archive_files, existing_folder
+from retriever.formats import read_table
+from retriever.observatories.folder import file_stamp
+from retriever.rawtable import RawPhotometry
+from retriever.source import Source, SourceTable
+from retriever.verbs import NO_RESULT, each
+
+__all__ = ["MissionFolderObservatory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissionFolderObservatory:
+    """All files of a star, whatever their names, with all columns and headers.
+
+    Parameters
+    ----------
+    survey
+        Name that the raw data is kept by.
+    telescope
+        "TESS" or "Kepler", as in the headers.
+    folder
+        Where the files are; folders below it count too. A file that is new, or changed in size or time, makes its
+        source pending.
+    """
+
+    survey: str = "TESS"
+    telescope: str = "TESS"
+    folder: str | None = field(default=None, metadata=NO_RESULT)
+
+    def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
+        """Read each star's files; a star without any has no data."""
+        return each(self._read, sources)
+
+    def stamps(self, sources: SourceTable) -> list[str]:
+        """Names, sizes and times of each star's files."""
+        aliases = sources.aliases or ((),) * len(sources)
+        files = [self._of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
+        if not any(files):
+            raise ConfigError(
+                f"{self.folder} has no file of {self.telescope} for any source of the catalog; check paths.lightcurves"
+            )
+        return [" ".join(map(file_stamp, paths)) for paths in files]
+
+    def _read(self, source: Source) -> RawPhotometry:
+        paths = self._of(source.name, source.aliases)
+        return RawPhotometry(
+            tables=tuple(read_table(path) for path in paths),
+            provenance={"address": "file:", "request": ", ".join(path.name for path in paths)},
+        )
+
+    def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
+        return sorted({path for word in (name, *aliases) for path in self._files.get(word, ())})
+
+    @cached_property
+    def _files(self) -> dict[str, list[Path]]:
+        folder = existing_folder(self.folder, f"the folder of survey {self.survey}")
+        files: dict[str, list[Path]] = {}
+        for file in archive_files(folder, self.telescope)[0]:
+            files.setdefault(file.name, []).append(file.path)
+            files.setdefault(file.number, []).append(file.path)
+        return files
