@@ -70,13 +70,31 @@ class FolderObservatory:
         # the folder is listed and the names are compared: no name of a source ever becomes a path
         folder = existing_folder(self.folder, f"the folder of survey {self.survey}")
         before, after = (re.escape(part).replace(r"\*", ".*") for part in self.pattern.split("{name}"))
-        shape = re.compile(f"{before}(.+?){after}" if after else f"{before}(.+)")
         files: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
-            match = shape.fullmatch(path.name)
-            if match and path.is_file():
-                files.setdefault(match[1], []).append(path)
+            if path.is_file():
+                for name in names_in(path.name, re.compile(before), re.compile(after)):
+                    files.setdefault(name, []).append(path)
         return files
+
+
+def names_in(file_name: str, before: re.Pattern[str], after: re.Pattern[str]) -> list[str]:
+    """Names of sources that a file may be of: whole words of it between what `before` and `after` match.
+
+    Examples
+    --------
+    >>> names_in("irsa_X_1.csv", re.compile(".*"), re.compile("[.]csv"))
+    ['irsa_X_1', 'X_1', '1']
+    """
+    n = len(file_name)
+
+    def is_edge(k: int) -> bool:
+        return k in (0, n) or not (file_name[k - 1].isalnum() and file_name[k].isalnum())
+
+    starts = [k for k in range(n) if before.fullmatch(file_name, 0, k) and is_edge(k)]
+    ends = [k for k in range(1, n + 1) if after.fullmatch(file_name, k) and is_edge(k)]
+    words = [file_name[start:end] for start in starts for end in ends if end > start]
+    return [word for word in words if word[0].isalnum() or len(starts) == 1]
 
 
 def file_stamp(path: Path) -> str:
