@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONTEXT_AXES", "SCORE_AXES", "SELECTIONS", "Axis", "ScoreHistogram"]
+__all__ = ["CONTEXT_AXES", "SCORE_AXES", "SELECTIONS", "Axis", "ScoreHistogram", "SparseCounts"]
 
 Floats = NDArray[np.float64]
 
@@ -63,6 +63,14 @@ SELECTIONS = ("all", "good", "quality")
 """All epochs with a score; the good ones; those that quality marked as bad."""
 
 
+SparseCounts = Mapping[tuple[str, str], tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Cells and their counts, by score and band."""
+
+
+def _axis(score: str) -> Axis:
+    return next(axis for axis in SCORE_AXES if axis.name == score)
+
+
 @dataclass(kw_only=True)
 class ScoreHistogram:
     """Counts of epochs: score × magnitude × exposure time × filter, for each score and selection.
@@ -93,9 +101,21 @@ class ScoreHistogram:
             known = ~np.isnan(score)
             cell = axis.bins(score[known]) * inner + context[known]
             cell += np.where(qflag[known], axis.size * inner, 0)
-            counted = np.bincount(cell, minlength=2 * axis.size * inner)
-            key = (axis.name, band)
-            self._sums[key] = self._sums[key] + counted if key in self._sums else counted
+            self._add_cells(axis.name, band, *np.unique(cell, return_counts=True))
+
+    def _add_cells(self, score: str, band: str, cells: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        size = 2 * int(np.prod([axis.size for axis in CONTEXT_AXES])) * _axis(score).size
+        total = self._sums.setdefault((score, band), np.zeros(size, np.int64))
+        total[cells] += counts
+
+    def sparse(self) -> SparseCounts:
+        """The cells that are not zero, by score and band: small enough to be sent between processes."""
+        return {key: (cells, total[cells]) for key, total in self._sums.items() for cells in (np.flatnonzero(total),)}
+
+    def add_sparse(self, counts: SparseCounts) -> None:
+        """Add what another histogram counted."""
+        for (score, band), (cells, numbers) in counts.items():
+            self._add_cells(score, band, cells, numbers)
 
     @property
     def bands(self) -> list[str]:
@@ -104,7 +124,7 @@ class ScoreHistogram:
 
     def counts(self, score: str, bands: Sequence[str]) -> NDArray[np.int64]:
         """Counts of a score, of shape (selection, score, magnitude, exposure time, filter)."""
-        axis = next(axis for axis in SCORE_AXES if axis.name == score)
+        axis = _axis(score)
         shape = (axis.size, *(context.size for context in CONTEXT_AXES))
         stacked = np.zeros((len(SELECTIONS), *shape, len(bands)), np.int64)
         for k, band in enumerate(bands):

@@ -84,8 +84,8 @@ def _encode(value: Any) -> Iterable[bytes]:
         raise TypeError(f"{type(value).__name__} is not plain data and has no canonical hash")
 
 
-def digest_bytes(*parts: bytes) -> str:
-    """Digest byte strings, in order; the split between them does not count.
+def digest_bytes(*parts: Any) -> str:
+    """Digest byte strings or contiguous arrays, in order; the split between them does not count.
 
     Examples
     --------

@@ -1,19 +1,20 @@
 """Light curves: one source, one band, one series of epochs, in one uniform form."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import DataError
+from retriever.statistics import robust_moments
 
 __all__ = ["EPOCH_COLUMNS", "Lightcurve", "Reduction", "TimeSystem"]
 
 Floats = NDArray[np.float64]
+Derived = TypeVar("Derived")
 
 EPOCH_COLUMNS = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec")
 """Columns that every light curve has, `ra` and `dec` where the survey gives positions."""
@@ -135,10 +136,27 @@ class Lightcurve:
         """Number of epochs that are not flagged as bad."""
         return int(self.time.size - np.count_nonzero(self.qflag))
 
-    @cached_property
+    @property
     def usable(self) -> NDArray[np.bool_]:
         """Epochs that are good and have a finite flux."""
-        return np.isfinite(self.flux) & ~self.qflag
+        return self._derived("usable", lambda: np.isfinite(self.flux) & ~self.qflag)
+
+    @property
+    def flux_moments(self) -> tuple[float, float]:
+        """Median and robust scatter of the flux of usable epochs."""
+        return self._derived("flux_moments", lambda: robust_moments(self.flux[self.usable]))
+
+    @property
+    def mag_moments(self) -> tuple[float, float]:
+        """Median and robust scatter of the magnitude of usable epochs that have one."""
+        return self._derived("mag_moments", lambda: robust_moments(self.mag[self.usable & np.isfinite(self.mag)]))
+
+    def _derived(self, name: str, derive: Callable[[], Derived]) -> Derived:
+        """Derive a value once for each combination of the columns that it depends on."""
+        known: dict[str, Any] = self.__dict__.setdefault("_known", {})
+        if name not in known:
+            known[name] = derive()
+        return cast("Derived", known[name])
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """All per-epoch columns by name, `extra` included."""
@@ -146,8 +164,24 @@ class Lightcurve:
         return {**own, **self.extra}
 
     def replace(self, **changes: Any) -> "Lightcurve":
-        """A copy in which some fields differ."""
-        return dataclasses.replace(self, **changes)
+        """A copy in which some fields differ; columns that stay are not checked again."""
+        if "time" in changes:
+            return dataclasses.replace(self, **changes)
+        new = object.__new__(Lightcurve)
+        own = new.__dict__
+        own.update(self.__dict__)
+        if not changes.keys().isdisjoint(("flux", "mag", "qflag")):
+            own.pop("_known", None)
+        n = self.time.size
+        for name, value in changes.items():
+            if name not in own:
+                raise TypeError(f"a light curve has no field {name!r}")
+            if name == "extra":
+                value = {key: _read_only(column, n, key) for key, column in value.items()}
+            elif name in EPOCH_COLUMNS and value is not None:
+                value = _read_only(value, n, name)
+            own[name] = value
+        return new
 
 
 def _read_only(column: NDArray[Any], n: int, name: str) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Raw photometry: tables just as a survey gave them, every row and column."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,11 +62,11 @@ class RawTable:
 
     def schema(self) -> str:
         """Names, types, shapes and units of the columns, as JSON."""
-        return json.dumps(
-            [
-                [name, column.dtype.str, list(column.shape[1:]), np.ma.isMaskedArray(column), self.units.get(name, "")]
+        return _schema(
+            tuple(
+                (name, column.dtype, column.shape[1:], isinstance(column, np.ma.MaskedArray), self.units.get(name, ""))
                 for name, column in self.columns.items()
-            ]
+            )
         )
 
     def card(self, keyword: str, default: str = "") -> str:
@@ -84,6 +85,11 @@ class RawTable:
                         return value[1:].split("'")[0].strip()
                     return value.split("/")[0].strip()
         return default
+
+
+@functools.lru_cache(maxsize=1024)
+def _schema(kinds: tuple[tuple[str, np.dtype[Any], tuple[int, ...], bool, str], ...]) -> str:
+    return json.dumps([[name, kind.str, list(shape), masked, unit] for name, kind, shape, masked, unit in kinds])
 
 
 def _native(name: str, column: Column) -> Column:
@@ -129,11 +135,11 @@ class RawPhotometry:
 
     def digest(self) -> str:
         """Digest of every value, type, mask, unit and header of the answer."""
-        parts: list[bytes] = []
+        parts: list[Any] = []
         for table in self.tables:
             parts += [table.schema().encode(), json.dumps([*table.headers, table.origin]).encode()]
             for column in table.columns.values():
-                parts.append(np.ma.getdata(column).tobytes())
-                if np.ma.isMaskedArray(column):
+                if isinstance(column, np.ma.MaskedArray):
                     parts.append(np.ma.getmaskarray(column).tobytes())
+                parts.append(np.ascontiguousarray(np.ma.getdata(column)))
         return digest_bytes(*parts)

@@ -26,7 +26,8 @@ def median(values: NDArray[Any]) -> float:
     n = values.size
     if n == 0:
         return float("nan")
-    ordered = np.sort(values)
+    ordered = values.copy()
+    ordered.sort()
     half = n // 2
     return float(ordered[half]) if n % 2 else 0.5 * float(ordered[half - 1] + ordered[half])
 
@@ -81,7 +82,7 @@ def cadence(time: NDArray[Any]) -> float:
     >>> cadence(np.array([0.0, 1.0, 2.0, 30.0]))
     1.0
     """
-    return median(np.diff(time))
+    return median(time[1:] - time[:-1])
 
 
 def connected_run(mask: NDArray[np.bool_], index: int) -> tuple[int, int]:

@@ -7,7 +7,6 @@ import numpy as np
 from retriever.detection import Analyzed, Detection, Properties
 from retriever.lightcurve import Lightcurve
 from retriever.source import Source
-from retriever.statistics import robust_moments
 from retriever.verbs import Finder, Quality
 
 __all__ = ["StandardAnalysis"]
@@ -50,15 +49,16 @@ def _properties(lightcurves: list[Lightcurve], detections: list[Detection]) -> P
     usable = [lc.usable for lc in lightcurves]
     counts = [int(np.count_nonzero(mask)) for mask in usable]
     main = int(np.argmax(counts))
-    mags = lightcurves[main].mag[usable[main]]
-    mag_mean, mag_scatter = robust_moments(mags[np.isfinite(mags)])
+    mag_mean, mag_scatter = lightcurves[main].mag_moments
     best = float("nan")
     for lightcurve, mask in zip(lightcurves, usable, strict=True):
         snr = lightcurve.extra.get("snr")
-        values = snr[mask & np.isfinite(snr)] if snr is not None else np.empty(0)
-        if values.size:
-            extreme = float(values[np.argmax(np.abs(values))])
-            best = extreme if not abs(extreme) <= abs(best) else best
+        if snr is None:
+            continue
+        height = np.where(mask & np.isfinite(snr), np.abs(snr), -1.0)
+        peak = int(np.argmax(height))
+        if height[peak] >= 0 and not height[peak] <= abs(best):
+            best = float(snr[peak])
     return {
         "n_lightcurves": (len(lightcurves), ""),
         "n_epochs": (sum(lc.n_epochs for lc in lightcurves), ""),

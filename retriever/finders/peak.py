@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from retriever.detection import Detection
 from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
-from retriever.statistics import connected_run, median, robust_moments
+from retriever.statistics import connected_run
 
 __all__ = ["PeakFinder"]
 
@@ -60,15 +60,13 @@ class PeakFinder:
 
     def find(self, lightcurve: Lightcurve) -> tuple[dict[str, Any], tuple[Detection, ...]]:
         """Give the scores `snr` and `dmag` of every epoch, and the detections in order of time."""
-        usable = lightcurve.usable
-        baseline, scatter = robust_moments(lightcurve.flux[usable])
-        mags = lightcurve.mag[usable]
-        dmag = lightcurve.mag - median(mags[np.isfinite(mags)])
+        baseline, scatter = lightcurve.flux_moments
+        dmag = lightcurve.mag - lightcurve.mag_moments[0]
         # fmax: an unknown error, or an unknown scatter, leaves the other
         noise = np.fmax(lightcurve.flux_err, scatter)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            snr = np.where(noise > 0, (lightcurve.flux - baseline) / noise, np.nan)
-        return {"snr": snr, "dmag": dmag}, self._events(lightcurve, snr, dmag, usable)
+        unknown = np.full(noise.size, np.nan)
+        snr = np.divide(lightcurve.flux - baseline, noise, out=unknown, where=noise > 0)
+        return {"snr": snr, "dmag": dmag}, self._events(lightcurve, snr, dmag, lightcurve.usable)
 
     def _events(
         self, lightcurve: Lightcurve, snr: Floats, dmag: Floats, usable: NDArray[np.bool_]
@@ -77,7 +75,9 @@ class PeakFinder:
         if epochs.size == 0:
             return ()
         score = snr[epochs]
-        height = {"both": np.abs(score), "brightening": score, "dip": -score}[self.direction]
+        height = np.abs(score) if self.direction == "both" else score if self.direction == "brightening" else -score
+        if height.max() < self.snr_threshold:
+            return ()
         free = np.ones(epochs.size, np.bool_)
         events: list[Detection] = []
         while len(events) < self.max_events:

@@ -89,7 +89,7 @@ class DemoObservatory:
             mag -= 15 * scatter * np.exp(-0.5 * ((mjd - mjd[n // 2]) / (2 * self.days / n)) ** 2)
         return {
             "mjd": mjd,
-            "filter": np.resize(np.array(self.filters, dtype=np.str_), n),
+            "filter": np.tile(np.array(self.filters, dtype=np.str_), self.epochs),
             "mag": mag,
             "magerr": np.full(n, scatter),
             "exptime": np.full(n, self.exptime),

@@ -10,7 +10,7 @@ from retriever import verbs
 from retriever.fingerprint import fingerprint
 from retriever.identity import canonical_hash
 from retriever.outcome import STAGES
-from retriever.store.database import StageSpec
+from retriever.store.batch import StageSpec
 from retriever.store.segments import safe_name
 
 __all__ = ["DATA_TYPE", "Recipe", "Survey", "describe"]

@@ -26,9 +26,10 @@ from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.settings import RunSettings
 from retriever.pipeline.task import Job, JobResult, segment_batch
 from retriever.pipeline.version import Version, write_text
-from retriever.report.tables import Counted, write_tables
+from retriever.report.tables import Counted, FreshCounts, write_tables
 from retriever.source import SourceTable
-from retriever.store.database import Database, StageSpec
+from retriever.store.batch import StageSpec
+from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
 from retriever.store.segments import read, remove_leftovers, sizes_below
 
@@ -113,6 +114,9 @@ class Run:
         self._quiet = quiet
         self._stopping = threading.Event()
         self._failed_in_a_row = 0
+        self._is_current = True
+        self._fresh = FreshCounts()
+        self._state_now: tuple[dict[str, SurveyState], dict[int, tuple[str, str, int, str]]]
 
     def run(self) -> RunSummary:
         """Run to the end, to an interruption, or until it is hopeless; the tables are written anew in any case."""
@@ -126,6 +130,7 @@ class Run:
             for root in (self.recipe.data, self.recipe.outputs):
                 remove_leftovers(root)
             self._adopt()
+            self._state_now = self._states()
             self._work()
         except KeyboardInterrupt:
             self.summary.state = "interrupted"
@@ -194,10 +199,11 @@ class Run:
         n = len(self.sources)
         tried = {name: {stage: np.zeros(n, np.bool_) for stage in STAGES} for name in self.recipe.surveys}
         before: object = None
-        states, segments = self._states()
+        states, segments = self._state_now
         tasks = self._tasks(states, tried)
         if not tasks:
             return
+        self._is_current = False
         with (
             LeaseHolder(self.database, self.name) as leases,
             Progress(self._quiet) as progress,
@@ -218,8 +224,9 @@ class Run:
                     before = now
                     progress.expect(sum(task.rows.size for task in tasks))
                     self._do(tasks, states, segments, executor, leases, progress, tried)
-                states, segments = self._states()
+                states, segments = self._state_now = self._states()
                 tasks = self._tasks(states, tried)
+            self._is_current = True
 
     def _do(
         self, tasks: Sequence[Task], states: Mapping[str, SurveyState], segments: Mapping[int, Any],
@@ -275,6 +282,7 @@ class Run:
         if batches:
             self.database.publish(batches, run=self.name, tokens=leases.tokens)
         for task, result in finished:
+            self._add_counts(result)
             failed_here = np.zeros(task.rows.size, np.bool_)
             for stage, codes in result.outcomes.items():
                 outcome = np.array(codes)
@@ -287,6 +295,12 @@ class Run:
             if result.error:
                 log.debug("%s", result.error_trace)
                 raise StoreError(result.error)
+
+    def _add_counts(self, result: JobResult) -> None:
+        for batch in result.batches:
+            if "detections" in batch.tables and batch.file is not None:
+                done = np.count_nonzero(batch.tables["sources"]["outcome"] == Outcome.DONE)
+                self._fresh.add(batch.file.path, int(done), result.counts)
 
     def _judge(self, failed: Any) -> None:
         """Stop a run that will not get anywhere."""
@@ -325,7 +339,7 @@ class Run:
 
     def _finish(self) -> None:
         """Write the version's tables, and count where it stands."""
-        states, segments = self._states()
+        states, segments = self._state_now if self._is_current else self._states()
         self.summary.failures = _count(self.summary, states, self.sources)
         counted = Counted(
             sources=self.sources,
@@ -333,6 +347,7 @@ class Run:
             segments=segments,
             read_segment=lambda number, tables: read(self._root(segments[number][0]) / segments[number][1], tables)[1],
             rows=self.database.rows,
+            fresh=self._fresh,
         )
         summary_file = self.version.folder / "counts.json"
         written = write_tables(self.version.folder, counted)

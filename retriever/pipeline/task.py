@@ -2,7 +2,8 @@
 
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from retriever.detection import Analyzed, Detection, Injection, Simulated
 from retriever.errors import StoreError
+from retriever.histogram import ScoreHistogram, SparseCounts
 from retriever.identity import digest_bytes
 from retriever.lightcurve import Lightcurve, Reduction
 from retriever.outcome import Outcome
@@ -24,7 +26,7 @@ from retriever.stages.download import download
 from retriever.stages.reduce import reduce
 from retriever.stages.simulate import simulate
 from retriever.store import layout
-from retriever.store.database import Batch
+from retriever.store.batch import Batch
 from retriever.store.segments import SegmentFile, digest_in, pack, read, write
 
 __all__ = ["Job", "JobResult", "run_job", "segment_batch"]
@@ -65,6 +67,7 @@ class JobResult:
 
     batches: list[Batch] = field(default_factory=list)
     outcomes: dict[str, list[int]] = field(default_factory=dict)
+    counts: SparseCounts = field(default_factory=dict)
     error: str = ""
     error_trace: str = ""
 
@@ -73,7 +76,13 @@ def run_job(recipe: Recipe, job: Job) -> JobResult:
     """Do one job. A trouble with the store ends the job; what it wrote before stays for the next run."""
     result = JobResult()
     try:
-        _Work(recipe, job, result).run()
+        # a thread of its own writes and syncs while the next stage computes
+        with ThreadPoolExecutor(1) as writer:
+            work = _Work(recipe, job, result, writer)
+            try:
+                work.run()
+            finally:
+                work.collect()
     except StoreError as error:
         result.error, result.error_trace = str(error), traceback.format_exc()
     return result
@@ -82,8 +91,9 @@ def run_job(recipe: Recipe, job: Job) -> JobResult:
 class _Work:
     """The state of one job while it runs: what each source has so far, stage after stage."""
 
-    def __init__(self, recipe: Recipe, job: Job, result: JobResult) -> None:
-        self.recipe, self.job, self.result = recipe, job, result
+    def __init__(self, recipe: Recipe, job: Job, result: JobResult, writer: ThreadPoolExecutor) -> None:
+        self.recipe, self.job, self.result, self.writer = recipe, job, result, writer
+        self.written: list[tuple[str, Future[SegmentFile] | None, dict[str, Any]]] = []
         self.specs = recipe.specs[job.observatory]
         for stage in job.stages:
             if self.specs[stage].key != job.keys[stage]:
@@ -99,6 +109,8 @@ class _Work:
         self.raw: list[RawPhotometry | None] = [None] * self.n
         self.raw_digests = list(job.raw_digests)
         self.reduced: list[tuple[Lightcurve, ...]] = [()] * self.n
+        self.reduced_tables: dict[str, Any] = {}
+        self.reduced_rows: list[int] = list(range(self.n))
         self.found: list[Analyzed | None] = [None] * self.n
 
     def run(self) -> None:
@@ -108,7 +120,8 @@ class _Work:
         if "reduce" in stages:
             self._reduce()
         elif "analyze" in stages or "simulate" in stages:
-            self.reduced = layout.unpack_lightcurves(*self._load("reduce", ["lightcurves", "epochs*"]))
+            self.reduced_tables, self.reduced_rows = self._load("reduce", ["lightcurves", "epochs*"])
+            self.reduced = layout.unpack_lightcurves(self.reduced_tables, self.reduced_rows)
         if "analyze" in stages:
             self._analyze()
         elif "simulate" in stages:
@@ -184,7 +197,7 @@ class _Work:
                 sum(lc.n_epochs for lc in answer.lightcurves),
                 layout.product_digest([lc.columns() for lc in answer.lightcurves], _words(answer)),
             )
-        tables = layout.pack_lightcurves(self.reduced)
+        tables = self.reduced_tables = layout.pack_lightcurves(self.reduced)
         tables["dropped"] = {
             "source": np.array([row for row, _, _ in dropped], np.int64),
             "reason": np.array([reason for _, reason, _ in dropped], np.str_),
@@ -216,6 +229,11 @@ class _Work:
             Detection, [found.detections if found else () for found in self.found]
         )
         self._write("analyze", book, self._inputs(), tables)
+        histogram = ScoreHistogram()
+        done = np.array([k for k, found in enumerate(self.found) if found], np.int64)
+        rows = np.array(self.reduced_rows, np.int64)[done]
+        layout.count_epochs(histogram, self.reduced_tables, rows, tables, done)
+        self.result.counts = histogram.sparse()
 
     def _simulate(self) -> None:
         recipe, book = self.recipe, _Book(self.n)
@@ -280,8 +298,7 @@ class _Work:
             "dec": self.job.sources.dec,
         }
         tables = {"sources": sources, **tables}
-        self.result.outcomes[stage] = book.outcome
-        file: SegmentFile | None = None
+        file: Future[SegmentFile] | None = None
         if any(outcome in (Outcome.DONE, Outcome.EMPTY) for outcome in book.outcome):
             story = {
                 "what": "a segment of retriever",
@@ -294,16 +311,26 @@ class _Work:
             }
             place = _place(self.sources[0])
             root = self.recipe.root(stage)
-            file = write(root, f"{self.recipe.folder(spec)}/{place[:5]}", place, pack(story, tables))
-        kept = ("sources", "raw_index", "lightcurves", "detections", "injections", "properties")
-        self.result.batches.append(
-            Batch(
-                stage_key=spec.key,
-                root="data" if stage == "download" else "outputs",
-                file=file,
-                tables={name: tables[name] for name in kept if name in tables},
+            image = pack(story, tables)
+            file = self.writer.submit(write, root, f"{self.recipe.folder(spec)}/{place[:5]}", place, image)
+        self.written.append((stage, file, {name: tables[name] for name in _INDEXED if name in tables}))
+
+    def collect(self) -> None:
+        """Wait for the files, and put what they hold into the result."""
+        for stage, file, tables in self.written:
+            self.result.batches.append(
+                Batch(
+                    stage_key=self.specs[stage].key,
+                    root="data" if stage == "download" else "outputs",
+                    file=file.result() if file else None,
+                    tables=tables,
+                )
             )
-        )
+            self.result.outcomes[stage] = tables["sources"]["outcome"].tolist()
+
+
+_INDEXED = ("sources", "raw_index", "lightcurves", "detections", "injections", "properties")
+"""Tables of a segment that the database indexes."""
 
 
 class _Book:
@@ -335,7 +362,6 @@ def _place(source: Source) -> str:
 
 def segment_batch(root: str, folder: Path, path: str) -> tuple[dict[str, Any], Batch]:
     """A segment on disk as the batch that its publication would have been, with its story."""
-    kept: Sequence[str] = ("sources", "raw_index", "lightcurves", "detections", "injections", "properties")
-    story, tables = read(folder / path, kept)
+    story, tables = read(folder / path, _INDEXED)
     file = SegmentFile(path=path, digest=digest_in(path), size=(folder / path).stat().st_size)
     return story, Batch(stage_key=story["stage_key"], root=root, file=file, tables=tables)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from retriever.astrometry import offsets_arcsec
 from retriever.lightcurve import Lightcurve
 from retriever.source import Source
-from retriever.statistics import median, robust_moments
+from retriever.statistics import robust_moments
 
 __all__ = ["StandardQuality", "position_offset"]
 
@@ -80,7 +80,5 @@ def position_offset(lightcurve: Lightcurve, trusted: NDArray[np.bool_]) -> Float
 def _in_sigmas(values: Floats, known: NDArray[np.bool_]) -> Floats:
     center, scatter = robust_moments(values[known])
     if not scatter > 0:
-        deviations = np.abs(values[known] - median(values[known]))
-        scatter = float(deviations.max())  # more than half the values are the same
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (values - center) / scatter if scatter > 0 else np.where(np.isfinite(values), 0.0, np.nan)
+        scatter = float(np.abs(values[known] - center).max())  # more than half the values are the same
+    return (values - center) / scatter if scatter > 0 else np.where(np.isfinite(values), 0.0, np.nan)

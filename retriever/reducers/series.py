@@ -40,26 +40,30 @@ def integers(column: Column, name: str) -> NDArray[np.int64]:
     return np.where(missing | np.ma.getmaskarray(column), np.iinfo(np.int64).max, bits)
 
 
-def group_rows(*keys: Column) -> list[tuple[tuple[str, ...], Rows]]:
-    """Rows that share their keys, in order of keys.
+def group_rows(n: int, *keys: Column | None) -> list[tuple[tuple[str, ...], Rows]]:
+    """Rows that share their keys, in order of keys; a key that is not there is "" for all of the n rows.
 
     Examples
     --------
-    >>> [(key, rows.tolist()) for key, rows in group_rows(np.array(["r", "g", "r"]))]
-    [(('g',), [1]), (('r',), [0, 2])]
+    >>> [(key, rows.tolist()) for key, rows in group_rows(3, np.array(["r", "g", "r"]), None)]
+    [(('g', ''), [1]), (('r', ''), [0, 2])]
     """
-    n = keys[0].size
-    data = [np.ma.filled(key, "") if key.dtype.kind in "US" else np.ma.getdata(key) for key in keys]
     if n == 0:
         return []
-    if all((key == key[0]).all() for key in data):
-        return [(tuple(_word(key[0]) for key in data), np.arange(n))]
+    data = [None if key is None else np.ma.filled(key, "") if key.dtype.kind in "US" else np.ma.getdata(key) for key in keys]
+
+    def words(row: int) -> tuple[str, ...]:
+        return tuple("" if key is None else _word(key[row]) for key in data)
+
+    if all(key is None or (key == key[0]).all() for key in data):
+        return [(words(0), np.arange(n))]
     codes = np.zeros(n, np.int64)
     for key in data:
-        values, code = np.unique(key, return_inverse=True)
-        codes = codes * len(values) + code
+        if key is not None:
+            values, code = np.unique(key, return_inverse=True)
+            codes = codes * len(values) + code
     _, first, code = np.unique(codes, return_index=True, return_inverse=True)
-    return [(tuple(_word(key[row]) for key in data), np.flatnonzero(code == k)) for k, row in enumerate(first)]
+    return [(words(row), np.flatnonzero(code == k)) for k, row in enumerate(first.tolist())]
 
 
 def _word(value: Any) -> str:

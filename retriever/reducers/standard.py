@@ -114,15 +114,15 @@ class StandardReducer:
                 data[key] = self._floats(table, getattr(names, key))
         for name in names.extra:
             data[name] = np.ma.getdata(self._column(table, name))
-        bands = self._column(table, names.band) if names.band else np.full(n, self.band)
-        series = self._column(table, names.series) if names.series else np.full(n, "")
+        bands = self._column(table, names.band) if names.band else None
+        series = self._column(table, names.series) if names.series else None
         system = TimeSystem(
             scale=self.time_scale,
             reference=self.time_reference,
             point=self.exposure_point,  # type: ignore[arg-type]
         )
         return cut(
-            group_rows(bands, series),
+            [((one or self.band, two), rows) for (one, two), rows in group_rows(n, bands, series)],
             data,
             gap=self.gap,
             zero_point=self.zero_point,

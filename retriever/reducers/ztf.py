@@ -55,7 +55,7 @@ class ZTFReducer:
         flag = integers(columns["catflags"], "catflags")
         dropped: Counter[str] = Counter()
         groups = []
-        for (code, oid), rows in group_rows(columns["filtercode"], columns["oid"]):
+        for (code, oid), rows in group_rows(data["mjd"].size, columns["filtercode"], columns["oid"]):
             reason = self._reason_against(source, data, rows)
             if reason:
                 dropped[reason] += rows.size

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import StoreError
-from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHistogram
+from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHistogram, SparseCounts
 from retriever.identity import canonical_hash
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
+from retriever.store.layout import count_epochs
 
-__all__ = ["Counted", "write_tables"]
+__all__ = ["Counted", "FreshCounts", "write_tables"]
 
 UNITS = {
     "ra": "deg", "dec": "deg", "pmra": "mas/yr", "pmdec": "mas/yr", "parallax": "mas", "epoch": "yr",
@@ -24,6 +25,45 @@ UNITS = {
     "mag": "mag", "mag_err": "mag", "dmag": "mag", "mag_median": "mag", "mag_scatter": "mag",
 }  # fmt: skip
 """Units of the columns; times are MJD."""
+
+
+@dataclass(kw_only=True)
+class FreshCounts:
+    """Counts of epochs that came with segments just made, so that these need not be read again.
+
+    Attributes
+    ----------
+    total
+        Sum over those segments.
+    sources
+        Path of the segment to the number of sources that were counted in it.
+    """
+
+    total: ScoreHistogram = field(default_factory=ScoreHistogram)
+    sources: dict[str, int] = field(default_factory=dict)
+
+    def add(self, path: str, sources: int, counts: SparseCounts) -> None:
+        """Add the counts of one segment of scores."""
+        self.total.add_sparse(counts)
+        self.sources[path] = sources
+
+    def segment_ids(self, segments: Mapping[int, tuple[str, str, int, str]]) -> set[int]:
+        """Ids of the segments that were counted."""
+        return {number for number, one in segments.items() if one[1] in self.sources}
+
+    def add_to(
+        self, histogram: ScoreHistogram, states: Mapping[str, Any], segments: Mapping[int, tuple[str, str, int, str]]
+    ) -> bool:
+        """Add the sum to a histogram if all that was counted counts; else say that it does not."""
+        valid: dict[str, int] = {}
+        for state in states.values():
+            scored = state.stages["analyze"]
+            numbers, sources = np.unique(scored.segment[scored.outcome == Outcome.DONE], return_counts=True)
+            valid |= {segments[k][1]: int(n) for k, n in zip(numbers.tolist(), sources.tolist(), strict=True)}
+        if any(valid.get(path) != sources for path, sources in self.sources.items()):
+            return False
+        histogram.add_sparse(self.total.sparse())
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +82,8 @@ class Counted:
         Reads tables of a segment by id.
     rows
         Reads indexed rows of segments: (table, segment ids) to chunks of columns.
+    fresh
+        Counts of epochs that this run's workers made.
     """
 
     sources: SourceTable
@@ -49,6 +91,7 @@ class Counted:
     segments: Mapping[int, tuple[str, str, int, str]]
     read_segment: Callable[[int, list[str]], dict[str, dict[str, Any]]]
     rows: Callable[[str, list[int]], Iterator[dict[str, Any]]]
+    fresh: FreshCounts
 
 
 def write_tables(folder: Path, counted: Counted) -> bool:
@@ -82,8 +125,8 @@ def _state_digest(counted: Counted) -> str:
     story = {
         name: {
             stage: [
-                one.outcome.tobytes(), one.row.tobytes(), one.input,
-                [counted.segments[k][1] if k >= 0 else "" for k in one.segment.tolist()],
+                one.outcome.tobytes(), one.row.tobytes(), "".join(one.input),
+                one.segment.tobytes(), [counted.segments[k][1] for k in np.unique(one.segment).tolist() if k >= 0],
             ]
             for stage, one in state.stages.items()
         }
@@ -112,7 +155,7 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
     try:
         for columns in chunks:
             units = columns.pop("_units", UNITS)
-            arrays = {name: pa.array(values) for name, values in columns.items()}
+            arrays = {name: _arrow(values) for name, values in columns.items()}
             schema = pa.schema(
                 [
                     pa.field(name, array.type, metadata={"unit": units[name]} if units.get(name) else None)
@@ -134,10 +177,24 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
         raise
 
 
+def _arrow(values: Any) -> Any:
+    """Values as Arrow has them, by way of buffers: `pyarrow.array` would import pandas, which takes 0.5 s."""
+    import pyarrow as pa
+
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
+        bits = np.packbits(values, bitorder="little") if values.dtype.kind == "b" else np.ascontiguousarray(values)
+        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(bits)])
+    texts = [text.encode() for text in (values if isinstance(values, list) else values.tolist())]
+    ends = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(text) for text in texts], out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
+
+
 def _source_columns(sources: SourceTable) -> dict[str, Any]:
     names = ("name", "ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err", "band")
     columns = {name: getattr(sources, name) for name in names}
-    columns["aliases"] = [list(aliases) for aliases in sources.aliases] or [[]] * len(sources)
+    columns["aliases"] = np.array([" ".join(map(json.dumps, aliases)) for aliases in sources.aliases] or [""] * len(sources))
     columns |= sources.extra
     return {**columns, "digest": sources.digests}
 
@@ -251,34 +308,49 @@ class _Places:
 
 def _write_histograms(path: Path, counted: Counted) -> None:
     histogram = ScoreHistogram()
+    if not counted.fresh.add_to(histogram, counted.states, counted.segments):
+        histogram = ScoreHistogram()
+        counted = replace(counted, fresh=FreshCounts())
     for state in counted.states.values():
         _add_survey(histogram, counted, state)
-    import xarray as xr
-
-    bands = histogram.bands
-    dataset = xr.Dataset(attrs={"title": "Counts of epochs by score, magnitude, exposure time and filter"})
-    dataset = dataset.assign_coords(selection=list(SELECTIONS), filter=np.array(bands or [""], dtype=object))
-    for axis in SCORE_AXES:
-        dims = ("selection", f"{axis.name}_bin", *(f"{context.name}_bin" for context in CONTEXT_AXES), "filter")
-        dataset[axis.name] = (dims, histogram.counts(axis.name, bands or [""]), {"units": "1", "long_name": "epochs"})
-    for axis in (*SCORE_AXES, *CONTEXT_AXES):
-        for word, limits in zip(("low", "high"), axis.limits(), strict=True):
-            told = {"units": axis.unit, "long_name": f"{word} edge of the bin; NaN: unknown"}
-            dataset = dataset.assign_coords({f"{axis.name}_{word}": (f"{axis.name}_bin", limits, told)})
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        packed = {axis.name: {"zlib": True, "complevel": 1} for axis in SCORE_AXES}
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=packed)
+        _write_netcdf(temporary, histogram)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
+def _write_netcdf(path: Path, histogram: ScoreHistogram) -> None:
+    """Write what `xarray.open_dataset` opens, without importing xarray and pandas at the end of each run (1 s)."""
+    import h5netcdf
+
+    bands = histogram.bands or [""]
+    with h5netcdf.File(path, "w") as file:
+        file.attrs["title"] = "Counts of epochs by score, magnitude, exposure time and filter"
+        axes = (*SCORE_AXES, *CONTEXT_AXES)
+        file.dimensions = {"selection": len(SELECTIONS), **{f"{axis.name}_bin": axis.size for axis in axes}, "filter": len(bands)}
+        for name, words in (("selection", SELECTIONS), ("filter", bands)):
+            file.create_variable(name, (name,), data=np.array(words, dtype=object), dtype=h5netcdf.core.h5py.string_dtype())
+        for axis in axes:
+            for word, limits in zip(("low", "high"), axis.limits(), strict=True):
+                edge = file.create_variable(f"{axis.name}_{word}", (f"{axis.name}_bin",), data=limits)
+                edge.attrs.update({"units": axis.unit, "long_name": f"{word} edge of the bin; NaN: unknown"})
+        context = [f"{axis.name}_bin" for axis in CONTEXT_AXES]
+        for axis in SCORE_AXES:
+            dims = ("selection", f"{axis.name}_bin", *context, "filter")
+            counts = histogram.counts(axis.name, bands)
+            variable = file.create_variable(axis.name, dims, data=counts, compression="gzip", compression_opts=1)
+            edges = [f"{name}_{word}" for name in (axis.name, *(a.name for a in CONTEXT_AXES)) for word in ("low", "high")]
+            variable.attrs.update({"units": "1", "long_name": "epochs", "coordinates": " ".join(edges)})
+
+
 def _add_survey(histogram: ScoreHistogram, counted: Counted, state: Any) -> None:
     """Count the epochs of one observatory, a pair of segments (light curves, scores) at a time."""
     reduced, scored = state.stages["reduce"], state.stages["analyze"]
     both = np.flatnonzero((reduced.segment >= 0) & (scored.segment >= 0) & (scored.outcome == Outcome.DONE))
+    both = both[~np.isin(scored.segment[both], list(counted.fresh.segment_ids(counted.segments)))]
     order = both[np.lexsort((scored.row[both], scored.segment[both], reduced.segment[both]))]
     pairs = np.column_stack([reduced.segment[order], scored.segment[order]])
     edges = np.flatnonzero((pairs[1:] != pairs[:-1]).any(axis=1)) + 1
@@ -286,45 +358,4 @@ def _add_survey(histogram: ScoreHistogram, counted: Counted, state: Any) -> None
         if group.size:
             lightcurves = counted.read_segment(int(reduced.segment[group[0]]), ["lightcurves", "epochs*"])
             scores = counted.read_segment(int(scored.segment[group[0]]), ["scored", "scores*"])
-            _add_pair(histogram, lightcurves, reduced.row[group], scores, scored.row[group])
-
-
-def _add_pair(
-    histogram: ScoreHistogram, reduced: Mapping[str, Any], rows: Any, scored: Mapping[str, Any], score_rows: Any
-) -> None:
-    index, score_index = reduced["lightcurves"], scored["scored"]
-    # the light curves of a source come in the same order in both, so that sorting by source lines them up
-    mine, its = _lightcurves_of(index["source"], rows), _lightcurves_of(score_index["source"], score_rows)
-    kinds = np.column_stack([index["layout"][mine], score_index["layout"][its]])
-    names, band = np.unique(index["band"][mine], return_inverse=True)
-    for kind in np.unique(np.column_stack([kinds, band]), axis=0).tolist():
-        same = (kinds == kind[:2]).all(axis=1) & (band == kind[2])
-        epochs = reduced[_ragged("epochs", kind[0])]
-        added = scored[_ragged("scores", kind[1])]
-        a = _epochs_of(index, mine[same])
-        b = _epochs_of(score_index, its[same])
-        scores = {
-            axis.name: added[axis.name][b] if axis.name in added else epochs[axis.name][a]
-            for axis in SCORE_AXES
-            if axis.name in added or axis.name in epochs
-        }
-        histogram.add(str(names[kind[2]]), epochs["mag"][a], epochs["exptime"][a], added["qflag"][b], scores)
-
-
-def _ragged(name: str, layout: int) -> str:
-    return f"{name}_{layout}" if layout else name
-
-
-def _lightcurves_of(source: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    first, last = np.searchsorted(source, rows, "left"), np.searchsorted(source, rows, "right")
-    return _ranges(first, last - first)
-
-
-def _epochs_of(index: Mapping[str, Any], lightcurves: NDArray[np.int64]) -> NDArray[np.int64]:
-    return _ranges(index["first"][lightcurves], index["n_rows"][lightcurves])
-
-
-def _ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers first, first + 1, ... of each range, one range after the other."""
-    ends = np.cumsum(count)
-    return np.arange(ends[-1] if ends.size else 0) + np.repeat(first - (ends - count), count)
+            count_epochs(histogram, lightcurves, reduced.row[group], scores, scored.row[group])

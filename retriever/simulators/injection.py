@@ -1,6 +1,8 @@
 """Putting an event of a given profile into a light curve; shared by all simulators."""
 
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
 from retriever.photometry import flux_to_mag
 from retriever.simulators.distribution import Distribution
-from retriever.statistics import robust_moments
+from retriever.statistics import median
 
 __all__ = ["check_event_parameters", "inject_events"]
 
@@ -60,16 +62,16 @@ def inject_events(
     Simulated
         Only the light curves that received events.
     """
-    weights = np.array([np.count_nonzero(lc.usable) for lc in lightcurves], float)
     number = int(rng.poisson(events))
-    if number == 0 or weights.sum() == 0:
+    weights = [int(np.count_nonzero(lc.usable)) for lc in lightcurves] if number else []
+    if not any(weights):
         return Simulated(lightcurves=())
-    shares = np.cumsum(weights) / weights.sum()
+    upto = list(accumulate(weights))
     change = [np.zeros(lc.n_epochs) for lc in lightcurves]
     truths = []
     for _ in range(number):
-        where = int(np.searchsorted(shares, rng.random(), side="right"))
-        lightcurve = lightcurves[min(where, len(lightcurves) - 1)]
+        where = bisect_right(upto, int(upto[-1] * rng.random()))
+        lightcurve = lightcurves[where]
         fwhm, height = width.draw(rng), amplitude.draw(rng)
         sign = {"both": 1.0 if rng.random() < 0.5 else -1.0, "brightening": 1.0, "dip": -1.0}[direction]
         usable_times = lightcurve.time[lightcurve.usable]
@@ -92,9 +94,9 @@ def inject_events(
 
 
 def _baseline_and_noise(lightcurve: Lightcurve) -> tuple[float, float]:
-    baseline, scatter = robust_moments(lightcurve.flux[lightcurve.usable])
+    baseline, scatter = lightcurve.flux_moments
     errors = lightcurve.flux_err[lightcurve.usable]
-    error, _ = robust_moments(errors[np.isfinite(errors)])
+    error = median(errors[np.isfinite(errors)])
     return baseline, float(np.fmax(scatter, error))
 
 

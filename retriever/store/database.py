@@ -1,5 +1,6 @@
 """The database that indexes segments: opening it, publishing to it, asking it."""
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,16 +14,14 @@ from sqlalchemy import Connection, create_engine, delete, event, func, insert, i
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.outcome import Outcome
 from retriever.store import models
+from retriever.store.batch import Batch, StageSpec
 from retriever.store.segments import SegmentFile
 
-__all__ = ["Batch", "Database", "StageSpec"]
-
-Tables = Mapping[str, Mapping[str, Any]]
+__all__ = ["Database"]
 
 _TABLE_MODELS: dict[str, Any] = {
     "raw_index": models.RawPhotometry,
@@ -31,27 +30,6 @@ _TABLE_MODELS: dict[str, Any] = {
     "injections": models.Injection,
 }
 """Tables of a segment that the database indexes row by row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageSpec:
-    """A stage of a plan as the database knows it."""
-
-    key: str
-    stage: str
-    observatory: str
-    survey: str
-    data_type: str = "photometry"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What one batch of one stage made: its file (none when every source failed) and the tables to index."""
-
-    stage_key: str
-    root: str
-    file: SegmentFile | None
-    tables: Tables
 
 
 class Database:
@@ -74,7 +52,7 @@ class Database:
 
     def __init__(self, url: str, outputs: Path) -> None:
         self.url = make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
-        self.engine = create_engine(self.url, poolclass=NullPool)
+        self.engine = create_engine(self.url)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -214,32 +192,14 @@ class Database:
                 segment_id = self._insert_segment(connection, batch, batch.file, stage_id, run)
         names = ("name", "input", "outcome", "n_rows", "digest", "message")
         rows = [
-            {
-                "stage_id": stage_id,
-                "source": name,
-                "input": digest_in,
-                "outcome": outcome,
-                "segment_id": None if outcome == Outcome.FAILED else segment_id,
-                "source_row": None if outcome == Outcome.FAILED else row,
-                "n_rows": n_rows,
-                "digest": digest,
-                "message": message,
-            }
+            (stage_id, name, digest_in, outcome, *((None, None) if outcome == Outcome.FAILED else (segment_id, row)), n_rows, digest, message)
             for row, (name, digest_in, outcome, n_rows, digest, message) in enumerate(
                 zip(*(sources[key].tolist() for key in names), strict=True)
             )
             if outcome != Outcome.BLOCKED
         ]
         if rows:
-            dialect = sqlite if self.engine.dialect.name == "sqlite" else postgresql
-            statement: Any = dialect.insert(models.Product)
-            changing = ("outcome", "segment_id", "source_row", "n_rows", "digest", "message")
-            statement = statement.on_conflict_do_update(
-                index_elements=["stage_id", "source", "input"],
-                set_={key: statement.excluded[key] for key in changing},
-                where=models.Product.outcome == Outcome.FAILED if only_gaps else None,
-            )
-            connection.execute(statement, rows)
+            _execute_many(connection, _upsert(self.engine.dialect.name, only_gaps), rows)
 
     def _insert_segment(
         self, connection: Connection, batch: Batch, file: SegmentFile, stage_id: int, run: str
@@ -384,14 +344,59 @@ def _insert_rows(connection: Connection, model: Any, columns: Mapping[str, Any],
     table = model.__table__
     names = [column.name for column in table.columns if column.name in columns]
     lists = [columns["source"].tolist(), *(list(columns[name]) if isinstance(columns[name], list) else columns[name].tolist() for name in names)]
-    keys = ["source_row", *names]
-    connection.execute(
-        insert(table),
-        [
-            {"segment_id": segment_id, "row": row, **dict(zip(keys, values, strict=True))}
-            for row, values in enumerate(zip(*lists, strict=True))
-        ],
+    rows = [(segment_id, row, *values) for row, values in enumerate(zip(*lists, strict=True))]
+    _execute_many(connection, _insert(table, ("segment_id", "row", "source_row", *names)), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _ManyRows:
+    """A statement for many rows: as SQLAlchemy has it, and as SQLite's driver takes it, its values in this order."""
+
+    statement: Any
+    columns: tuple[str, ...]
+    sqlite_text: str
+    order: tuple[int, ...]
+    fixed: tuple[Any, ...]
+
+
+@functools.cache
+def _insert(table: Any, columns: tuple[str, ...]) -> _ManyRows:
+    return _many_rows(insert(table), columns)
+
+
+@functools.cache
+def _upsert(dialect_name: str, only_gaps: bool) -> _ManyRows:
+    """Insert products, or put them in the place of those with the same key."""
+    changing = ("outcome", "segment_id", "source_row", "n_rows", "digest", "message")
+    statement: Any = (sqlite if dialect_name == "sqlite" else postgresql).insert(models.Product)
+    statement = statement.on_conflict_do_update(
+        index_elements=["stage_id", "source", "input"],
+        set_={key: statement.excluded[key] for key in changing},
+        where=models.Product.outcome == int(Outcome.FAILED) if only_gaps else None,
     )
+    return _many_rows(statement, ("stage_id", "source", "input", *changing))
+
+
+def _many_rows(statement: Any, columns: tuple[str, ...]) -> _ManyRows:
+    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=list(columns))
+    positions = compiled.positiontup
+    return _ManyRows(
+        statement,
+        columns,
+        str(compiled),
+        tuple(columns.index(name) if name in columns else -1 for name in positions),
+        tuple(compiled.params.get(name) for name in positions),
+    )
+
+
+def _execute_many(connection: Connection, many: _ManyRows, rows: list[tuple[Any, ...]]) -> None:
+    """Write many rows; with SQLite by the driver's own executemany, since SQLAlchemy's work on a row costs more than it."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(many.statement, [dict(zip(many.columns, row, strict=True)) for row in rows])
+        return
+    if many.order != tuple(range(len(many.columns))):
+        rows = [tuple(row[k] if k >= 0 else value for k, value in zip(many.order, many.fixed, strict=True)) for row in rows]
+    connection.exec_driver_sql(many.sqlite_text, rows)
 
 
 def _json_rows(columns: Mapping[str, Any]) -> list[str]:
@@ -411,6 +416,7 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA busy_timeout = 60000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
 
 
 def _begin_sqlite(connection: Connection) -> None:

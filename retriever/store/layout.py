@@ -11,15 +11,18 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.detection import Detection, Injection, Properties
+from retriever.histogram import SCORE_AXES, ScoreHistogram
 from retriever.identity import digest_bytes
 from retriever.lightcurve import EPOCH_COLUMNS, Lightcurve, TimeSystem
 from retriever.rawtable import Column, RawPhotometry, RawTable
-from retriever.statistics import cadence, robust_moments
+from retriever.statistics import cadence
 
 __all__ = [
     "columns_of_records",
+    "count_epochs",
     "lightcurve_index",
     "pack_lightcurves",
     "pack_properties",
@@ -65,13 +68,14 @@ def pack_ragged(name: str, items: Sequence[Mapping[str, Column]]) -> tuple[Table
     tables: Tables = {}
     for number, inside in enumerate(members):
         first[inside] = np.cumsum(n_rows[inside]) - n_rows[inside]
-        table = f"{name}_{number}" if number else name
+        table = _table(name, number)
         tables[table], masks = {}, {}
         for key in items[inside[0]]:
             pieces = [items[k][key] for k in inside]
-            tables[table][key] = np.concatenate([np.ma.getdata(piece) for piece in pieces])
             if isinstance(pieces[0], np.ma.MaskedArray):
                 masks[key] = np.concatenate([np.ma.getmaskarray(piece) for piece in pieces])
+                pieces = [np.ma.getdata(piece) for piece in pieces]
+            tables[table][key] = np.concatenate(pieces)
         if masks:
             tables[f"{table}.masks"] = masks
     return tables, {"layout": layout, "first": first, "n_rows": n_rows}
@@ -82,7 +86,7 @@ def unpack_ragged(name: str, tables: Tables, index: Columns, rows: Sequence[int]
     items = []
     for row in rows:
         number, first, n = int(index["layout"][row]), int(index["first"][row]), int(index["n_rows"][row])
-        table = f"{name}_{number}" if number else name
+        table = _table(name, number)
         masks = tables.get(f"{table}.masks", {})
         items.append(
             {
@@ -142,9 +146,7 @@ def lightcurve_index(lightcurves: Sequence[Lightcurve]) -> Columns:
         index[f"time_{word}"] = _array([getattr(lc.time_system, word) for lc in lightcurves], str)
     moments = np.empty((len(lightcurves), 4))
     for k, lc in enumerate(lightcurves):
-        mags = lc.mag[lc.usable]
-        moments[k, :2] = robust_moments(lc.flux[lc.usable])
-        moments[k, 2:] = robust_moments(mags[np.isfinite(mags)])
+        moments[k] = (*lc.flux_moments, *lc.mag_moments)
     index |= {
         "n_epochs": _array([lc.n_epochs for lc in lightcurves], np.int64),
         "n_good": _array([lc.n_good for lc in lightcurves], np.int64),
@@ -275,8 +277,50 @@ def _property_column(values: list[Any]) -> Any:
 
 def product_digest(columns: Sequence[Mapping[str, Column]], others: object = "") -> str:
     """Digest of what a stage made for one source: every column, and the rest by its representation."""
-    parts = [repr(others).encode()]
+    parts: list[Any] = [repr(others).encode()]
     for item in columns:
-        for name, column in item.items():
-            parts += [name.encode(), column.dtype.str.encode(), column.tobytes()]
+        parts.append("|".join(item).encode())
+        parts += item.values()
     return digest_bytes(*parts)
+
+
+def count_epochs(
+    histogram: ScoreHistogram, reduced: Mapping[str, Any], rows: Any, scored: Mapping[str, Any], score_rows: Any
+) -> None:
+    """Count the epochs of some sources, whose light curves lie in the tables of one segment and whose scores in another's."""
+    index, score_index = reduced["lightcurves"], scored["scored"]
+    # the light curves of a source come in the same order in both, so that sorting by source lines them up
+    mine, its = _lightcurves_of(index["source"], rows), _lightcurves_of(score_index["source"], score_rows)
+    kinds = np.column_stack([index["layout"][mine], score_index["layout"][its]])
+    names, band = np.unique(index["band"][mine], return_inverse=True)
+    for kind in np.unique(np.column_stack([kinds, band]), axis=0).tolist():
+        same = (kinds == kind[:2]).all(axis=1) & (band == kind[2])
+        epochs = reduced[_table("epochs", kind[0])]
+        added = scored[_table("scores", kind[1])]
+        a = _epochs_of(index, mine[same])
+        b = _epochs_of(score_index, its[same])
+        scores = {
+            axis.name: added[axis.name][b] if axis.name in added else epochs[axis.name][a]
+            for axis in SCORE_AXES
+            if axis.name in added or axis.name in epochs
+        }
+        histogram.add(str(names[kind[2]]), epochs["mag"][a], epochs["exptime"][a], added["qflag"][b], scores)
+
+
+def _table(name: str, layout: int) -> str:
+    return f"{name}_{layout}" if layout else name
+
+
+def _lightcurves_of(source: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    first, last = np.searchsorted(source, rows, "left"), np.searchsorted(source, rows, "right")
+    return _ranges(first, last - first)
+
+
+def _epochs_of(index: Mapping[str, Any], lightcurves: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _ranges(index["first"][lightcurves], index["n_rows"][lightcurves])
+
+
+def _ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers first, first + 1, ... of each range, one range after the other."""
+    ends = np.cumsum(count)
+    return np.arange(ends[-1] if ends.size else 0) + np.repeat(first - (ends - count), count)
