@@ -1,5 +1,6 @@
 """Reading tables of any common format, exactly: no value, type or mask is changed on the way."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,13 +95,39 @@ def _read_csv(path: Path, columns: Columns) -> RawTable:
         raise FileFormatError(f"{path} is empty: it has not even the names of columns; fetch or make it again")
     options: dict[str, Any] = {"parse_options": csv.ParseOptions(delimiter=delimiter, newlines_in_values=False)}
     body = pa.py_buffer(data[start:])
-    convert = csv.ConvertOptions(strings_can_be_null=False, quoted_strings_can_be_null=False)
+    convert = csv.ConvertOptions(null_values=_MISSING)
     table = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
     as_text = {f.name: pa.string() for f in table.schema if pa.types.is_temporal(f.type)}
-    if as_text:  # dates are kept as they were written
-        convert = csv.ConvertOptions(column_types=as_text, strings_can_be_null=False)
+    if _ODD_INTEGER.search(data, start):
+        as_text |= _not_quite_integers(table, body, options)
+    if as_text:  # dates, hexadecimal numbers and those with leading zeros are kept as they were written
+        convert = csv.ConvertOptions(column_types=as_text, null_values=_MISSING)
         table = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
     return _from_arrow(table, path, columns, tuple(comments))
+
+
+_MISSING = ["", "null", "NULL", "N/A", "NA", "#N/A"]
+"""What stands for a missing number in text; NaN is a number."""
+
+_ODD_INTEGER = re.compile(rb"(?:^|[,\t\n\"])[+-]?0[0-9xX]")
+"""Where a number may begin that Arrow would take for an integer, and that would not be written so again."""
+
+
+def _not_quite_integers(table: Any, body: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Columns that Arrow takes for integers although they are written otherwise, such as 0x3 or 007."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    integers = {f.name: pa.string() for f in table.schema if pa.types.is_integer(f.type)}
+    convert = csv.ConvertOptions(column_types=integers, include_columns=list(integers), strings_can_be_null=True)
+    if not integers:
+        return {}
+    written = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
+    return {
+        name: pa.string()
+        for name in integers
+        if not written.column(name).equals(table.column(name).cast(pa.string()))
+    }
 
 
 def _read_text(path: Path, columns: Columns) -> RawTable:

@@ -121,7 +121,9 @@ class SourceTable:
 
         def column(values: Any, default: float) -> Floats:
             filled = np.full(n, default) if values is None else np.asarray(values, np.float64)
-            return np.broadcast_to(filled, n).copy() if filled.shape != (n,) else filled
+            if filled.shape != (n,):
+                raise CatalogError(f"a column of the catalog has {filled.size} values for {n} names; give one a source")
+            return filled
 
         numbers = {
             key: column(value, 2000.0 if key == "epoch" else np.nan)

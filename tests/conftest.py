@@ -1,0 +1,62 @@
+"""What tests share: a folder to stand in, the command, real data."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("steady")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of real survey data; skips where it is missing."""
+    folder = Path(os.environ.get("RETRIEVER_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; name its folder in RETRIEVER_TEST_DATA")
+    return folder.resolve()
+
+
+@pytest.fixture
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the test stands in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RETRIEVER_DATA", raising=False)
+    monkeypatch.delenv("RETRIEVER_OUTPUTS", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def retriever(stand: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., "Ended"]:
+    """The command, run in this process: words in; exit code and what it printed out."""
+    import sys
+
+    from retriever.cli import main
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*words: str) -> Ended:
+        capsys.readouterr()
+        try:
+            code = main(list(words))
+        except SystemExit as error:
+            code = int(error.code or 0)
+        printed = capsys.readouterr()
+        return Ended(code, printed.out, printed.err)
+
+    return run
+
+
+class Ended:
+    """How a command ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retriever.errors import LeaseLost, SchemaError, StoreError
+from retriever.outcome import Outcome
+from retriever.store.batch import Batch, StageSpec
+from retriever.store.database import Database
+from retriever.store.leases import LeaseHolder
+from retriever.store.segments import SegmentFile
+
+SPEC = StageSpec(key="k" * 64, stage="download", observatory="demo", survey="DEMO")
+
+
+def batch(path: str | None, **outcomes: Outcome) -> Batch:
+    n = len(outcomes)
+    sources = {
+        "name": np.array(list(outcomes)),
+        "input": np.array(["i"] * n),
+        "outcome": np.array([int(outcome) for outcome in outcomes.values()]),
+        "n_rows": np.arange(n),
+        "digest": np.array(["d"] * n),
+        "message": np.array(["no"] * n),
+    }
+    file = SegmentFile(path=path, digest="x", size=3) if path else None
+    return Batch(stage_key=SPEC.key, root="data", file=file, tables={"sources": sources})
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    opened = Database("", tmp_path)
+    opened.stage_ids([SPEC])
+    return opened
+
+
+def outcomes(database: Database) -> dict[str, tuple[int, int | None]]:
+    (number,) = database.stage_ids([SPEC]).values()
+    return {row[0]: (row[2], row[3]) for row in database.products(number)}
+
+
+def test_publishing_twice_is_harmless_and_failures_give_way(database: Database) -> None:
+    with LeaseHolder(database, "run") as leases:
+        leases.take([SPEC.key], print)
+        first = batch("p1", A=Outcome.DONE, B=Outcome.FAILED, C=Outcome.BLOCKED)
+        for _ in range(2):
+            database.publish([first], run="r", tokens=leases.tokens)
+        assert outcomes(database) == {"A": (0, 1), "B": (2, None)}
+        database.publish([batch("p2", B=Outcome.EMPTY)], run="r", tokens=leases.tokens)
+    assert outcomes(database) == {"A": (0, 1), "B": (1, 2)}
+
+
+def test_segments_found_on_disk_fill_gaps_and_replace_nothing(database: Database) -> None:
+    database.publish([batch("p1", A=Outcome.DONE), batch(None, B=Outcome.FAILED)], run="r", tokens=None)
+    database.publish([batch("p2", A=Outcome.EMPTY, B=Outcome.DONE, C=Outcome.DONE)], run="r", tokens=None)
+    assert outcomes(database) == {"A": (0, 1), "B": (0, 2), "C": (0, 2)}
+
+
+def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
+    broken = batch("p2", B=Outcome.DONE)
+    broken.tables["sources"]["digest"][0] = "x"
+    bad = Batch(stage_key=SPEC.key, root="data", file=broken.file, tables={"sources": {**broken.tables["sources"], "name": np.array([None])}})
+    with pytest.raises(StoreError, match="nothing was changed"):
+        database.publish([batch("p1", A=Outcome.DONE), bad], run="r", tokens=None)
+    assert outcomes(database) == {}
+    assert database.known_paths("data") == set()
+
+
+def test_who_lost_its_lease_cannot_publish(database: Database) -> None:
+    with LeaseHolder(database, "run") as leases:
+        leases.take([SPEC.key], print)
+        with pytest.raises(LeaseLost):
+            database.publish([batch("p1", A=Outcome.DONE)], run="r", tokens={SPEC.key: "stolen"})
+    with pytest.raises(LeaseLost):
+        database.publish([batch("p1", A=Outcome.DONE)], run="r", tokens={SPEC.key: "gone"})
+    assert outcomes(database) == {}
+
+
+def test_newer_schemas_are_refused_and_broken_files_too(tmp_path: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    Database("", tmp_path)
+    with closing(sqlite3.connect(tmp_path / "retriever.db")) as connection, connection:
+        connection.execute("UPDATE meta SET value = '99'")
+    with pytest.raises(SchemaError, match="schema 99"):
+        Database("", tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "retriever.db").write_bytes(b"junk" * 1000)
+    with pytest.raises(StoreError, match="not a database"):
+        Database("", other)
+
+
+def test_names_find_sources_and_aliases(database: Database) -> None:
+    row = {"digest": "d", "ra": 1.0, "dec": 2.0, "epoch": 2000.0, "mag": float("nan"), "band": ""}
+    database.add_sources([{**row, "name": "A%", "aliases": ["TIC 1", 'a"b_']}, {**row, "name": "B", "aliases": []}])
+    assert database.source_names("A%") == database.source_names("TIC 1") == database.source_names('a"b_') == ["A%"]
+    assert database.source_names("%") == database.source_names("TIC") == []
