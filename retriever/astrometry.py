@@ -59,9 +59,7 @@ def moved(ra: Any, dec: Any, pmra: Any, pmdec: Any, years: Any) -> tuple[Floats,
     with np.errstate(invalid="ignore", divide="ignore"):
         sine = np.where(angle > 0, np.sin(angle) / angle, 1.0)
     to_east, to_north, outward = _basis(ra, dec)
-    x, y, z = (
-        outward[k] * np.cos(angle) + (to_east[k] * east + to_north[k] * north) * sine for k in range(3)
-    )
+    x, y, z = (outward[k] * np.cos(angle) + (to_east[k] * east + to_north[k] * north) * sine for k in range(3))
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 
@@ -92,11 +90,8 @@ def separation_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> Floats:
     3600.0
     """
     ra, dec, ra0, dec0 = (np.radians(np.asarray(angle, float)) for angle in (ra, dec, ra0, dec0))
-    half = (
-        np.sin(0.5 * (dec - dec0)) ** 2
-        + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
-    )
-    return 2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))) * ARCSEC_PER_RADIAN
+    half = np.sin(0.5 * (dec - dec0)) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
+    return np.asarray(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))) * ARCSEC_PER_RADIAN)
 
 
 def _basis(ra: Any, dec: Any) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any], tuple[Any, Any, Any]]:

@@ -51,8 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if verbose:
             raise
-        print(f"retriever: unexpected {type(error).__name__}: {error}; run again with -v to see where", file=sys.stderr)
+        print(_unexpected(error), file=sys.stderr)
         return 1
+
+
+def _unexpected(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"retriever: unexpected {type(error).__name__}: {text}; run again with -v to see where"
 
 
 def _command(words: list[str]) -> int:
@@ -66,7 +71,10 @@ def _command(words: list[str]) -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks and the log")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="download, reduce, analyze, simulate (retriever run --help)", add_help=False)
-    for name, text in (("status", "list versions, their parameters and state"), ("where", "find a source's products")):
+    for name, text in (
+        ("status", "list versions, their parameters and state"),
+        ("where", "find a source's products"),
+    ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="print JSON")
         command.add_argument(
@@ -91,7 +99,7 @@ def _command(words: list[str]) -> int:
     return 0
 
 
-# ---- run: through Hydra -----------------------------------------------------------------------------------------------
+# ---- run: through Hydra ------------------------------------------------------------------------------------------
 
 
 def _run(words: list[str], verbose: bool) -> int:
@@ -110,7 +118,7 @@ def _run(words: list[str], verbose: bool) -> int:
 
     _warn_of_shadowed(words, CONFIG_FOLDER)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting: the sentence is ours
-    before, sys.argv = sys.argv, ["retriever run", *words]
+    before, sys.argv = sys.argv, ["retriever run", *_options_first(words)]
     try:
         hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -118,6 +126,38 @@ def _run(words: list[str], verbose: bool) -> int:
     finally:
         sys.argv = before
     return _worst(codes)
+
+
+def _options_first(words: list[str]) -> list[str]:
+    """Options before overrides: Hydra's parser takes overrides in one piece only.
+
+    Examples
+    --------
+    >>> _options_first(["a=1", "--config-dir", "conf", "b=2", "-m"])
+    ['--config-dir', 'conf', '-m', 'a=1', 'b=2']
+    """
+    with_value = {
+        "--config-dir",
+        "-cd",
+        "--config-name",
+        "-cn",
+        "--config-path",
+        "-cp",
+        "--package",
+        "-p",
+        "--cfg",
+        "-c",
+    }
+    options, overrides = [], []
+    rest = iter(words)
+    for word in rest:
+        if word in with_value:
+            options += [word, *([value] if (value := next(rest, None)) is not None else [])]
+        elif word.startswith("-") and "=" not in word.split("-", 1)[0]:
+            options.append(word)
+        else:
+            overrides.append(word)
+    return options + overrides
 
 
 def _worst(codes: list[int]) -> int:
@@ -141,6 +181,11 @@ def _run_config(config: Any, verbose: bool) -> int:
     except KeyboardInterrupt:
         print("retriever: interrupted; run again to go on from here", file=sys.stderr)
         return 130
+    except Exception as error:
+        if verbose:
+            raise
+        print(_unexpected(error), file=sys.stderr)
+        return 1
     print_summary(summary)
     return summary.exit_code
 
@@ -196,8 +241,14 @@ def _known_keys() -> list[str]:
 
 def _warn_of_shadowed(words: list[str], own: Path) -> None:
     """Files of --config-dir that retriever's own config tree has too are not used: say so."""
-    for flag, value in zip(words, (words + [""])[1:], strict=True):
-        folder = value if flag in ("--config-dir", "-cd") else flag.partition("=")[2] if flag.startswith("--config-dir=") else ""
+    for flag, value in zip(words, ([*words, ""])[1:], strict=True):
+        folder = (
+            value
+            if flag in ("--config-dir", "-cd")
+            else flag.partition("=")[2]
+            if flag.startswith("--config-dir=")
+            else ""
+        )
         if not folder or Path(folder).absolute() == own:
             continue
         if not Path(folder).is_dir():
@@ -205,7 +256,10 @@ def _warn_of_shadowed(words: list[str], own: Path) -> None:
         for path in sorted(Path(folder).rglob("*.yaml")):
             name = path.relative_to(folder)
             if (own / name).exists():
-                print(f"retriever: {path} is not used: retriever's own {name} comes first; give it another name", file=sys.stderr)
+                print(
+                    f"retriever: {path} is not used: retriever's own {name} comes first; give it another name",
+                    file=sys.stderr,
+                )
 
 
 if __name__ == "__main__":

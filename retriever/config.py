@@ -52,7 +52,10 @@ def build_setup(config: DictConfig) -> Setup:
     for key in sorted(known - set(tree)):
         raise ConfigError(f"the config has no {key!r}; compose it from retriever's own config tree")
     _refuse_secrets(tree, "")
-    observatories = {name: build(node, VERBS["observatories"], f"observatories.{name}") for name, node in tree["observatories"].items()}
+    observatories = {
+        name: build(node, VERBS["observatories"], f"observatories.{name}")
+        for name, node in tree["observatories"].items()
+    }
     reducers = {name: build(node, VERBS["reducers"], f"reducers.{name}") for name, node in tree["reducers"].items()}
     if not observatories:
         raise ConfigError("the config has no observatory; choose one with observatory=NAME")
@@ -111,7 +114,10 @@ def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
             inside[key] = (
                 typed(inner, value, address)
                 if one
-                else {name: typed(inner, _mapping(item, f"{address}.{name}"), f"{address}.{name}") for name, item in value.items()}
+                else {
+                    name: typed(inner, _mapping(item, f"{address}.{name}"), f"{address}.{name}")
+                    for name, item in value.items()
+                }
             )
     plain = {key: value for key, value in values.items() if key not in inside}
     return kind(**_checked({key: hints[key] for key in plain}, plain, where), **inside)
@@ -131,7 +137,7 @@ def _dataclass_inside(hint: Any) -> type | None:
 
 
 def _checked(hints: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Values of the types that fields have; OmegaConf knows which may be turned into which (5 is a float, 5.5 no int)."""
+    """Values of the types that fields have; OmegaConf knows which may stand for which (5 is a float, 5.5 no int)."""
     schema = make_dataclass("Parameters", [(key, hint, field(default=MISSING)) for key, hint in hints.items()])
     try:
         checked: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(schema), dict(values)))
@@ -145,7 +151,9 @@ def _checked(hints: Mapping[str, Any], values: Mapping[str, Any], where: str) ->
 def _class(target: str, verb: str, where: str) -> type:
     module_name, _, name = target.rpartition(".")
     if not module_name:
-        raise ConfigError(f"{where}._target_ is {target!r}; it must name a class with its module, as in my_module.MyClass")
+        raise ConfigError(
+            f"{where}._target_ is {target!r}; it must name a class with its module, as in my_module.MyClass"
+        )
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module of the user's may raise whatever it likes
@@ -161,7 +169,7 @@ def _class(target: str, verb: str, where: str) -> type:
         raise ConfigError(f"{where}._target_: {target} has no method {verb!r}, which every {where.split('.')[0]} needs")
     if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ConfigError(
-            f"{where}._target_: {target} is not a frozen dataclass; write @dataclass(frozen=True, kw_only=True) above it"
+            f"{where}._target_: {target} is not a frozen dataclass; write @dataclass(frozen=True, kw_only=True)"
         )
     return kind
 
@@ -186,10 +194,14 @@ def _refuse_secrets(node: Any, where: str) -> None:
         for key, value in node.items():
             address = f"{where}.{key}" if where else str(key)
             if _SECRET.search(str(key)) and value:
-                raise ConfigError(f"{address} looks like a secret, and configs are written down; use the environment instead")
+                raise ConfigError(
+                    f"{address} looks like a secret, and configs are written down; use the environment instead"
+                )
             _refuse_secrets(value, address)
     elif isinstance(node, list):
         for item in node:
             _refuse_secrets(item, where)
     elif isinstance(node, str) and re.search(r"://[^/\s:@]*:[^/\s@]+@", node):
-        raise ConfigError(f"{where} holds a password, and configs are written down; leave it out and use the environment")
+        raise ConfigError(
+            f"{where} holds a password, and configs are written down; leave it out and use the environment"
+        )

@@ -91,11 +91,7 @@ Span = tuple[tuple[int, int], tuple[int, int]]
 def _docstring_spans(text: str) -> list[Span]:
     spans = []
     for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
             spans.append(((node.lineno - 1, node.col_offset), (end_line - 1, end_column)))
     return spans

@@ -74,7 +74,7 @@ def _chosen(available: Sequence[str], columns: Columns, path: Path) -> list[str]
     return names
 
 
-# ---- text -----------------------------------------------------------------------------------------------------------
+# ---- text ------------------------------------------------------------------------------------------------------
 
 
 def _read_csv(path: Path, columns: Columns) -> RawTable:
@@ -124,9 +124,7 @@ def _not_quite_integers(table: Any, body: Any, options: dict[str, Any]) -> dict[
         return {}
     written = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
     return {
-        name: pa.string()
-        for name in integers
-        if not written.column(name).equals(table.column(name).cast(pa.string()))
+        name: pa.string() for name in integers if not written.column(name).equals(table.column(name).cast(pa.string()))
     }
 
 
@@ -169,12 +167,12 @@ def _plain_column(column: Any, name: str, path: Path) -> Column:
     data = np.asarray(column.filled("") if masked and column.dtype.kind in "OU" else np.ma.getdata(column))
     if data.dtype.kind == "O":
         if any(not isinstance(value, str | bytes | None.__class__) for value in data.tolist()):
-            raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value a row of its own")
+            raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value its own row")
         data = np.array(["" if value is None else str(value) for value in data.tolist()])
     return np.ma.MaskedArray(data, mask=np.broadcast_to(column.mask, data.shape)) if masked else data
 
 
-# ---- Parquet ----------------------------------------------------------------------------------------------------------
+# ---- Parquet -----------------------------------------------------------------------------------------------------
 
 
 def _read_parquet(path: Path, columns: Columns) -> RawTable:
@@ -202,7 +200,7 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_nested(kind):
-        raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value a row of its own")
+        raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value its own row")
     if pa.types.is_null(kind):
         return np.ma.MaskedArray(np.full(len(column), np.nan), mask=True) if len(column) else np.empty(0)
     if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
@@ -211,7 +209,7 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         values = np.array(pc.fill_null(column, "").to_pylist(), dtype=np.str_)
     elif mask is not None:
-        missing = False if pa.types.is_boolean(column.type) else 0
+        missing: bool | float = False if pa.types.is_boolean(column.type) else 0
         if pa.types.is_floating(column.type):
             missing = float("nan")
         values = pc.fill_null(column, pa.scalar(missing, column.type)).to_numpy()
@@ -220,7 +218,7 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
     return np.ma.MaskedArray(values, mask=mask) if mask is not None else np.asarray(values)
 
 
-# ---- FITS -------------------------------------------------------------------------------------------------------------
+# ---- FITS --------------------------------------------------------------------------------------------------------
 
 
 def _read_fits(path: Path, columns: Columns) -> RawTable:
@@ -235,7 +233,7 @@ def _read_fits(path: Path, columns: Columns) -> RawTable:
         for name in _chosen(table.columns.names, columns, path):
             data = np.asarray(table.data[name])
             if data.dtype.kind == "O":
-                raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value a row of its own")
+                raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value its own row")
             null = specs[name].null
             missing = data == null if null not in (None, "") and data.dtype.kind in "iu" else None
             found[name] = np.ma.MaskedArray(data.copy(), mask=missing) if missing is not None else data.copy()
@@ -265,7 +263,7 @@ def primary_header(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} is no FITS file ({_first_line(error)})") from error
 
 
-# ---- HDF5 -------------------------------------------------------------------------------------------------------------
+# ---- HDF5 --------------------------------------------------------------------------------------------------------
 
 
 def _read_hdf5(path: Path, columns: Columns) -> RawTable:
@@ -274,7 +272,9 @@ def _read_hdf5(path: Path, columns: Columns) -> RawTable:
     with h5py.File(path, "r", locking=False) as file:
         node = _hdf5_table(file)
         if node is None:
-            raise FileFormatError(f"{path} holds no compound dataset and no group of equally long columns; see its layout")
+            raise FileFormatError(
+                f"{path} holds no compound dataset and no group of equally long columns; see its layout"
+            )
         available = list(node.dtype.names) if isinstance(node, h5py.Dataset) else list(node)
         names = _chosen(available, columns, path)
         found = {name: _hdf5_column(node[name], name, path) for name in names}

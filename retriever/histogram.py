@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class Axis:
 
     name: str
     unit: str
-    edges: Floats
+    edges: NDArray[np.floating[Any]]
 
     @property
     def size(self) -> int:
@@ -43,14 +44,14 @@ class Axis:
 
 
 SCORE_AXES = (
-    Axis(name="snr", unit="1", edges=np.arange(-80, 81) * 0.25),
-    Axis(name="dmag", unit="mag", edges=np.arange(-60, 61) * 0.05),
-    Axis(name="offset", unit="sigma", edges=np.arange(0, 81) * 0.25),
+    Axis(name="snr", unit="1", edges=np.arange(-80.0, 81.0) * 0.25),
+    Axis(name="dmag", unit="mag", edges=np.arange(-60.0, 61.0) * 0.05),
+    Axis(name="offset", unit="sigma", edges=np.arange(81.0) * 0.25),
 )
 """Scores that are histogrammed, where an analysis gives them."""
 
 CONTEXT_AXES = (
-    Axis(name="magnitude", unit="mag", edges=np.arange(16, 47) * 0.5),
+    Axis(name="magnitude", unit="mag", edges=np.arange(16.0, 47.0) * 0.5),
     Axis(
         name="exposure_time",
         unit="s",

@@ -101,15 +101,16 @@ class Lightcurve:
     time_system: TimeSystem = TimeSystem()
 
     @classmethod
-    def from_columns(cls, *, band: str, time: Any, flux: Any, flux_err: Any, mag: Any, mag_err: Any, **others: Any) -> "Lightcurve":
+    def from_columns(
+        cls, *, band: str, time: Any, flux: Any, flux_err: Any, mag: Any, mag_err: Any, **others: Any
+    ) -> "Lightcurve":
         """Build a light curve from sequences; exposure time, flags and positions may be left out."""
         time = np.asarray(time, np.float64)
         n = time.size
         floats = {"flux": flux, "flux_err": flux_err, "mag": mag, "mag_err": mag_err}
         floats["exptime"] = others.pop("exptime", None)
         columns: dict[str, Any] = {
-            key: np.full(n, np.nan) if value is None else np.asarray(value, np.float64)
-            for key, value in floats.items()
+            key: np.full(n, np.nan) if value is None else np.asarray(value, np.float64) for key, value in floats.items()
         }
         flag, qflag = others.pop("flag", None), others.pop("qflag", None)
         columns["flag"] = np.zeros(n, np.int64) if flag is None else np.asarray(flag, np.int64)
@@ -123,7 +124,9 @@ class Lightcurve:
             if column is not None:
                 object.__setattr__(self, name, _read_only(column, n, name))
         object.__setattr__(self, "extra", {key: _read_only(col, n, key) for key, col in self.extra.items()})
-        if n and not (np.isfinite(self.time[0]) and np.isfinite(self.time[-1]) and (self.time[1:] >= self.time[:-1]).all()):
+        if n and not (
+            np.isfinite(self.time[0]) and np.isfinite(self.time[-1]) and (self.time[1:] >= self.time[:-1]).all()
+        ):
             raise DataError(f"times of a light curve in band {self.band!r} are not finite and in order; sort them")
 
     @property

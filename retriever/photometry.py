@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "AB_ZERO_POINT_UJY",
     "MJD_OF_JD",
-    "TIME_OFFSETS",
     "TESS_ZERO_POINT",
+    "TIME_OFFSETS",
     "flux_to_mag",
     "mag_to_flux",
     "to_mjd",

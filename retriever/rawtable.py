@@ -64,7 +64,13 @@ class RawTable:
         """Names, types, shapes and units of the columns, as JSON."""
         return _schema(
             tuple(
-                (name, column.dtype, column.shape[1:], isinstance(column, np.ma.MaskedArray), self.units.get(name, ""))
+                (
+                    name,
+                    column.dtype,
+                    column.shape[1:],
+                    isinstance(column, np.ma.MaskedArray),
+                    self.units.get(name, ""),
+                )
                 for name, column in self.columns.items()
             )
         )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GAUSSIAN_MAD", "cadence", "connected_run", "median", "robust_moments", "sigma_clip"]
+__all__ = ["GAUSSIAN_MAD", "cadence", "connected_run", "median", "robust_moments"]
 
 Floats = NDArray[np.float64]
 
@@ -48,30 +48,6 @@ def robust_moments(values: NDArray[Any]) -> tuple[float, float]:
     """
     center = median(values)
     return center, GAUSSIAN_MAD * median(np.abs(values - center))
-
-
-def sigma_clip(values: NDArray[Any], threshold: float, rounds: int = 10) -> NDArray[np.bool_]:
-    """Mark values within `threshold` robust sigmas of the median, clipping until nothing changes.
-
-    Returns
-    -------
-    numpy.ndarray
-        Booleans of the shape of `values`, true for what is kept; non-finite values are never kept.
-
-    Examples
-    --------
-    >>> sigma_clip(np.array([1.0, 1.1, 0.9, 1.0, 50.0]), 5.0).tolist()
-    [True, True, True, True, False]
-    """
-    kept = np.isfinite(values)
-    for _ in range(rounds):
-        center, scatter = robust_moments(values[kept])
-        with np.errstate(invalid="ignore"):
-            narrower = kept & (np.abs(values - center) <= threshold * scatter)
-        if np.array_equal(narrower, kept) or not narrower.any():
-            break
-        kept = narrower
-    return kept
 
 
 def cadence(time: NDArray[Any]) -> float:

@@ -22,11 +22,18 @@ def test_values_types_and_large_ids_survive(tmp_path: Path, plain: Table, suffix
     path = tmp_path / f"t.{suffix}"
     if suffix == "fits":
         plain["name"] = ["a", "b"]
-    options = {"vot": {"format": "votable"}, "h5": {"format": "hdf5", "path": "t"}, "parquet": {"format": "parquet"}}
+    options = {
+        "vot": {"format": "votable"},
+        "h5": {"format": "hdf5", "path": "t"},
+        "parquet": {"format": "parquet"},
+    }
     if suffix == "parquet":
         plain.to_pandas().to_parquet(path)
     else:
-        plain.write(path, **{"ecsv": {"format": "ascii.ecsv"}, "csv": {"format": "ascii.csv"}, **options}.get(suffix, {}))
+        plain.write(
+            path,
+            **{"ecsv": {"format": "ascii.ecsv"}, "csv": {"format": "ascii.csv"}, **options}.get(suffix, {}),
+        )
     columns = read_table(path).columns
     assert columns["id"].tolist() == [ID, 2]
     assert columns["id"].dtype == np.int64
@@ -47,7 +54,8 @@ def test_headers_of_all_extensions_with_order_and_comments(tmp_path: Path) -> No
     with fits.open(tmp_path / "a.fits") as hdus:
         for text, hdu in zip(found.headers, hdus, strict=True):
             assert fits.Header.fromstring(text, sep="\n").cards == hdu.header.cards or (
-                [str(card) for card in fits.Header.fromstring(text, sep="\n").cards] == [str(card) for card in hdu.header.cards]
+                [str(card) for card in fits.Header.fromstring(text, sep="\n").cards]
+                == [str(card) for card in hdu.header.cards]
             )
     assert found.columns["x"].dtype == np.int16
     assert found.card("OBJECT") == "TIC 1"

@@ -33,7 +33,9 @@ def test_order_of_keys_does_not_count(tree: dict[str, object]) -> None:
 
 @given(PLAIN, PLAIN)
 def test_different_things_differ(one: object, other: object) -> None:
-    assert (repr(one).replace("-0.0", "0.0") == repr(other).replace("-0.0", "0.0")) or canonical_hash(one) != canonical_hash(other)
+    assert (repr(one).replace("-0.0", "0.0") == repr(other).replace("-0.0", "0.0")) or canonical_hash(
+        one
+    ) != canonical_hash(other)
 
 
 def test_types_count_and_signs_of_zero_do_not() -> None:
@@ -55,7 +57,9 @@ def test_nan_and_objects_are_refused() -> None:
 def test_random_streams_do_not_depend_on_hashseed_or_process() -> None:
     code = "from retriever.identity import random_stream; print(random_stream(3, 'a', 'b').random())"
     told = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
         for seed in ("1", "2")
     }
     assert told == {f"{random_stream(3, 'a', 'b').random()}\n"}

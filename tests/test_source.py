@@ -6,7 +6,11 @@ from retriever.source import SourceTable
 
 
 def table(**changes: object) -> SourceTable:
-    columns: dict[str, object] = {"name": ["A", "B", "C"], "ra": [0.0, 10.0, 359.9], "dec": [-90.0, 0.0, 45.0]}
+    columns: dict[str, object] = {
+        "name": ["A", "B", "C"],
+        "ra": [0.0, 10.0, 359.9],
+        "dec": [-90.0, 0.0, 45.0],
+    }
     return SourceTable.from_columns(**{**columns, **changes})
 
 
@@ -29,7 +33,12 @@ def test_bad_tables_get_a_clear_answer(changes: dict[str, object], words: str) -
 
 def test_a_changed_field_changes_its_sources_digest_alone() -> None:
     before = table(mag=[1.0, 2.0, np.nan])
-    for changes in ({"mag": [1.0, 2.5, np.nan]}, {"band": ["", "r", ""]}, {"aliases": [(), ("x",), ()]}, {"pmra": [np.nan, 1, np.nan]}):
+    for changes in (
+        {"mag": [1.0, 2.5, np.nan]},
+        {"band": ["", "r", ""]},
+        {"aliases": [(), ("x",), ()]},
+        {"pmra": [np.nan, 1, np.nan]},
+    ):
         after = table(**{"mag": [1.0, 2.0, np.nan], **changes})
         same = [a == b for a, b in zip(before.digests, after.digests, strict=True)]
         assert same in ([True, False, True], [False, False, False])

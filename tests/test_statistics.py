@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from retriever.statistics import GAUSSIAN_MAD, cadence, connected_run, median, robust_moments, sigma_clip
+from retriever.statistics import GAUSSIAN_MAD, cadence, connected_run, median, robust_moments
 
 VALUES = arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e6, 1e6))
 
@@ -35,11 +35,6 @@ def test_nothing_gives_nan() -> None:
 def test_scatter_of_a_gaussian_is_its_sigma() -> None:
     values = np.random.default_rng(1).normal(5.0, 3.0, 200_001)
     assert robust_moments(values) == pytest.approx((5.0, 3.0), rel=0.01)
-
-
-def test_clipping_leaves_out_outliers_and_what_is_not_finite() -> None:
-    values = np.array([1.0, 1.1, 0.9, 1.05, 0.95, 9.0, np.nan, np.inf])
-    assert sigma_clip(values, 5.0).tolist() == [True] * 5 + [False] * 3
 
 
 @given(arrays(np.bool_, st.integers(1, 20)), st.integers(0, 19))

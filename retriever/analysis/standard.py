@@ -31,7 +31,8 @@ class StandardAnalysis:
         self, source: Source, lightcurves: tuple[Lightcurve, ...], quality: Quality, finder: Finder
     ) -> Analyzed:
         """Search all light curves of one source from one survey."""
-        scored, detections = [], []
+        scored: list[Lightcurve] = []
+        detections: list[Detection] = []
         for lightcurve in lightcurves:
             checked = quality.assess(source, lightcurve)
             scores, found = finder.find(checked)

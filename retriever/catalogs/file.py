@@ -95,11 +95,20 @@ class FileCatalog:
         kept = np.flatnonzero(known)
         if kept.size == 0:
             raise CatalogError(f"{path} has no sources; give it at least one row with a name, ra and dec")
-        table = {key: np.ma.asanyarray(column)[kept] if np.ma.isMaskedArray(column) else column[kept] for key, column in columns.items()}
+        table = {
+            key: np.ma.asanyarray(column)[kept] if np.ma.isMaskedArray(column) else column[kept]
+            for key, column in columns.items()
+        }
         return self._sources(table, ra[kept], dec[kept], magnitudes, int(known.size - kept.size), path)
 
     def _sources(
-        self, table: Mapping[str, Column], ra: Floats, dec: Floats, magnitudes: list[Magnitude], missing: int, path: Path
+        self,
+        table: Mapping[str, Column],
+        ra: Floats,
+        dec: Floats,
+        magnitudes: list[Magnitude],
+        missing: int,
+        path: Path,
     ) -> SourceTable:
         names = self.columns
         numbers = {
@@ -127,7 +136,9 @@ class FileCatalog:
 
     def _ordered_magnitudes(self) -> list[Magnitude]:
         if self.preferred and self.preferred not in self.magnitudes:
-            raise CatalogError(f"catalog.preferred is {self.preferred!r}, not one of {', '.join(self.magnitudes) or 'none'}")
+            raise CatalogError(
+                f"catalog.preferred is {self.preferred!r}, not one of {', '.join(self.magnitudes) or 'none'}"
+            )
         order = sorted(self.magnitudes, key=lambda name: name != self.preferred)
         return [self.magnitudes[name] for name in order]
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from retriever.errors import CatalogError
-from retriever.fits_folder import archive_files, existing_folder
+from retriever.fits_folder import ArchiveFile, archive_files, existing_folder
 from retriever.source import SourceTable
 from retriever.verbs import NO_RESULT
 
@@ -31,7 +31,7 @@ class FolderCatalog:
         folder = existing_folder(self.folder, "catalog.folder")
         files, unread = archive_files(folder, self.telescope)
         skipped = Counter(reason for reason in unread.values())
-        stars = {}
+        stars: dict[str, ArchiveFile] = {}
         for file in files:
             if file.ra != file.ra or file.dec != file.dec:
                 skipped[f"{file.path} has no position in its header"] += 1

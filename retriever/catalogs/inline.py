@@ -43,7 +43,10 @@ class InlineCatalog:
                 band=[str(row.get("band") or "") for row in self.sources],
                 aliases=[tuple(map(str, row.get("aliases") or ())) for row in self.sources],
                 **{
-                    key: [float(row[key]) if row.get(key) is not None else _UNKNOWN.get(key, float("nan")) for row in self.sources]
+                    key: [
+                        float(row[key]) if row.get(key) is not None else _UNKNOWN.get(key, float("nan"))
+                        for row in self.sources
+                    ]
                     for key in _KEYS[1:-2]
                 },
             )

@@ -37,7 +37,9 @@ class FolderObservatory:
 
     def __post_init__(self) -> None:
         if self.pattern.count("{name}") != 1:
-            raise ConfigError(f"the pattern of survey {self.survey} is {self.pattern!r}; it must have {{name}} in it once")
+            raise ConfigError(
+                f"the pattern of survey {self.survey} is {self.pattern!r}; it must have {{name}} in it once"
+            )
 
     def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
         """Read each source's files; a source without any has no data."""

@@ -5,6 +5,7 @@ the raw photometry is the name and place asked for (and the observatory's stamp 
 input of all later stages is the digest of the raw photometry with that of the catalog's row.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,8 @@ class StageState:
         Rows of the product: raw rows, epochs, detections, injections.
     digest, input, message
         Text by source; "" where there is none.
+    stood
+        True where there is a product of some input, be it the present one or not.
     """
 
     outcome: NDArray[np.int8]
@@ -46,6 +49,7 @@ class StageState:
     n_rows: NDArray[np.int64]
     digest: list[str]
     input: list[str]
+    stood: NDArray[np.bool_]
     message: dict[int, str] = field(default_factory=dict)
 
 
@@ -144,17 +148,21 @@ def _matched(
         n_rows=np.zeros(n, np.int64),
         digest=[""] * n,
         input=inputs,
+        stood=np.zeros(n, np.bool_),
     )
     index = catalog._row_of
     for name, digest_in, outcome, segment, source_row, n_rows, digest, message in rows:
         k = index.get(name, -1)
-        if k < 0 or inputs[k] != digest_in:
+        if k < 0:
+            continue
+        state.stood[k] = True
+        if inputs[k] != digest_in:
             continue
         state.digest[k] = digest
         if outcome == Outcome.FAILED:
             state.outcome[k] = outcome
             state.message[k] = message
-        elif segment in present:
+        elif segment in present and segment is not None and source_row is not None:
             state.outcome[k] = outcome
             state.segment[k], state.row[k], state.n_rows[k] = segment, source_row, n_rows
             if message:
@@ -164,14 +172,19 @@ def _matched(
 
 def _inherit(stages: Mapping[str, StageState]) -> None:
     """Where a stage upstream is empty or failed, so is what would stand on it: empty, or blocked."""
-    for above, below in zip(STAGES[:-1], STAGES[1:], strict=True):
+    for above, below in itertools.pairwise(STAGES):
         upstream, state = stages[above].outcome, stages[below].outcome
         state[upstream == Outcome.EMPTY] = Outcome.EMPTY
         state[(upstream == Outcome.FAILED) | (upstream == Outcome.BLOCKED)] = Outcome.BLOCKED
 
 
 def cut_tasks(
-    observatory: str, state: SurveyState, choice: Choice, ra: NDArray[np.float64], batch_size: int, tried: Mapping[str, Flags]
+    observatory: str,
+    state: SurveyState,
+    choice: Choice,
+    ra: NDArray[np.float64],
+    batch_size: int,
+    tried: Mapping[str, Flags],
 ) -> list[Task]:
     """Cut what is to do into tasks.
 
@@ -183,7 +196,9 @@ def cut_tasks(
         Stage to the sources that this run has already tried and that failed: not again.
     """
     need = _needs(state, choice, tried)
-    code = sum(need[stage].astype(np.int64) << k for k, stage in enumerate(STAGES))
+    code = np.zeros(ra.size, np.int64)
+    for k, stage in enumerate(STAGES):
+        code += need[stage].astype(np.int64) << k
     sources = {
         "download": need["reduce"] & ~need["download"],
         "reduce": (need["analyze"] | need["simulate"]) & ~need["reduce"],
@@ -222,10 +237,8 @@ def _needs(state: SurveyState, choice: Choice, tried: Mapping[str, Flags]) -> di
             lacking |= (outcome == Outcome.FAILED) & ~tried[stage]
         need[stage] = lacking & upstream_done & choice.sources & (stage in choice.stages)
         upstream_done = need[stage] | (outcome == Outcome.DONE)
-    # what comes from the survey now may differ from before: what is there already can only be judged afterwards
-    changed = need["download"] & np.logical_or.reduce(
-        [(state.outcome(stage) == Outcome.DONE) for stage in STAGES[1:]]
-    )
+    # what comes from the survey now may be what it was: whether products there still count is judged afterwards
+    changed = need["download"] & np.logical_or.reduce([state.stages[stage].stood for stage in STAGES[1:]])
     for stage in STAGES[1:]:
         need[stage] &= ~changed
     return need

@@ -33,7 +33,7 @@ from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
 from retriever.store.segments import read, remove_leftovers, sizes_below
 
-__all__ = ["Run", "RunSummary"]
+__all__ = ["Run", "RunSummary", "choose", "stamps_of"]
 
 log = logging.getLogger("retriever")
 
@@ -87,8 +87,8 @@ class Run:
 
     Parameters
     ----------
-    recipe, sources, version, settings, engine
-        What to do and how.
+    recipe, sources, stamps, choice, version, settings, engine
+        What to do and how; see `choose` and `stamps_of`.
     database
         The opened database.
     name
@@ -98,19 +98,17 @@ class Run:
     """
 
     def __init__(
-        self, *, recipe: Recipe, sources: SourceTable, version: Version, settings: RunSettings, engine: Engine,
-        database: Database, name: str, quiet: bool = False,
+        self, *, recipe: Recipe, sources: SourceTable, stamps: Mapping[str, list[str]], choice: Choice,
+        version: Version, settings: RunSettings, engine: Engine, database: Database, name: str, quiet: bool = False,
     ) -> None:  # fmt: skip
         self.recipe, self.sources, self.version = recipe, sources, version
         self.settings, self.engine, self.database, self.name = settings, engine, database, name
         self.summary = RunSummary(version=version.name, folder=str(version.folder), run=name, sources=len(sources))
-        self._choice = Choice(
-            stages=tuple(settings.stages), sources=_selected(sources, settings), retry=settings.retry
-        )
+        self._choice = choice
         self.summary.selected = int(np.count_nonzero(self._choice.sources))
         self._specs = [spec for specs in recipe.specs.values() for spec in specs.values()]
         self._ids = database.stage_ids(self._specs)
-        self._stamps = _stamps(recipe, sources)
+        self._stamps = stamps
         self._quiet = quiet
         self._stopping = threading.Event()
         self._failed_in_a_row = 0
@@ -150,7 +148,11 @@ class Run:
         with contextlib.suppress(StoreError):
             self.database.end_run(self.name, self.summary.state, story)
         with contextlib.suppress(OSError):
-            write_text(self.version.folder / "runs" / self.name / "summary.json", json.dumps(story, indent=2) + "\n")
+            write_text(
+                self.recipe.outputs,
+                self.version.folder / "runs" / self.name / "summary.json",
+                json.dumps(story, indent=2) + "\n",
+            )
 
     # ---- planning -----------------------------------------------------------------------------------------------
 
@@ -188,9 +190,7 @@ class Run:
         return [
             task
             for name, state in states.items()
-            for task in cut_tasks(
-                name, state, self._choice, self.sources.ra, self.engine.batch_size, tried[name]
-            )
+            for task in cut_tasks(name, state, self._choice, self.sources.ra, self.engine.batch_size, tried[name])
         ]
 
     # ---- working ------------------------------------------------------------------------------------------------
@@ -212,7 +212,11 @@ class Run:
         ):
             while tasks:
                 keys = sorted(
-                    {(STAGES.index(stage), self.recipe.specs[task.observatory][stage].key) for task in tasks for stage in task.stages}
+                    {
+                        (STAGES.index(stage), self.recipe.specs[task.observatory][stage].key)
+                        for task in tasks
+                        for stage in task.stages
+                    }
                 )
                 waited = leases.take([key for _, key in keys], on_wait=progress.waiting)
                 if waited:
@@ -275,7 +279,11 @@ class Run:
         )
 
     def _take_back(
-        self, finished: Sequence[tuple[Task, JobResult]], leases: LeaseHolder, progress: Progress, tried: Mapping[str, Any]
+        self,
+        finished: Sequence[tuple[Task, JobResult]],
+        leases: LeaseHolder,
+        progress: Progress,
+        tried: Mapping[str, Any],
     ) -> None:
         """Publish what jobs made, and count."""
         batches = [batch for _, result in finished for batch in result.batches]
@@ -289,7 +297,9 @@ class Run:
                 failed = outcome == Outcome.FAILED
                 tried[task.observatory][stage][task.rows[failed]] = True
                 failed_here |= failed
-                self.summary.computed[stage] += int(np.count_nonzero((outcome == Outcome.DONE) | (outcome == Outcome.EMPTY) & (stage == "download")))
+                self.summary.computed[stage] += int(
+                    np.count_nonzero((outcome == Outcome.DONE) | (outcome == Outcome.EMPTY) & (stage == "download"))
+                )
             progress.advance(task.rows.size, int(failed_here.sum()))
             self._judge(failed_here)
             if result.error:
@@ -347,13 +357,14 @@ class Run:
             segments=segments,
             read_segment=lambda number, tables: read(self._root(segments[number][0]) / segments[number][1], tables)[1],
             rows=self.database.rows,
+            columns=self.database.columns,
             fresh=self._fresh,
         )
         summary_file = self.version.folder / "counts.json"
         written = write_tables(self.version.folder, counted)
         if written or not summary_file.exists():
             self.database.add_sources(_source_rows(self.sources))
-            write_text(summary_file, json.dumps(_counts(self.version.folder)) + "\n")
+            write_text(self.recipe.outputs, summary_file, json.dumps(_counts(self.version.folder)) + "\n")
         vars(self.summary).update(json.loads(summary_file.read_text()))
         if self.summary.state == "complete":
             self.summary.state = self._state(states)
@@ -366,6 +377,17 @@ class Run:
         if (codes == Outcome.FAILED).any():
             return "failures"
         return "partial" if (codes == Outcome.PENDING).any() else "complete"
+
+
+def choose(sources: SourceTable, settings: RunSettings) -> Choice:
+    """Which part of the work the settings ask for.
+
+    Raises
+    ------
+    CatalogError
+        When they name a source that the catalog does not have.
+    """
+    return Choice(stages=tuple(settings.stages), sources=_selected(sources, settings), retry=settings.retry)
 
 
 def _selected(sources: SourceTable, settings: RunSettings) -> Any:
@@ -388,8 +410,8 @@ def _hint(name: str, sources: SourceTable) -> str:
     return nearest(name, sources.name.tolist()) if len(sources) <= 1000 else ""
 
 
-def _stamps(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
-    """What observatories can tell cheaply of the state of their data."""
+def stamps_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
+    """What observatories can tell cheaply of the state of their data, by name."""
     found = {}
     for name, survey in recipe.surveys.items():
         stamps = getattr(survey.observatory, "stamps", None)
@@ -425,12 +447,22 @@ def _counts(folder: Path) -> dict[str, int]:
     }
     recovered = 0
     if rows["injections"]:
-        recovered = int(np.count_nonzero(pq.read_table(folder / "injections.parquet", columns=["recovered"])["recovered"]))
+        recovered = int(
+            np.count_nonzero(pq.read_table(folder / "injections.parquet", columns=["recovered"])["recovered"])
+        )
     return {**rows, "recovered": recovered}
 
 
 def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:
-    columns = [sources.name, sources.digests, sources.ra, sources.dec, sources.epoch, sources.mag, sources.band]
+    columns: list[Any] = [
+        sources.name,
+        sources.digests,
+        sources.ra,
+        sources.dec,
+        sources.epoch,
+        sources.mag,
+        sources.band,
+    ]
     keys = ("name", "digest", "ra", "dec", "epoch", "mag", "band")
     lists = [column if isinstance(column, list) else column.tolist() for column in columns]
     aliases = sources.aliases or [()] * len(sources)
@@ -438,5 +470,3 @@ def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:
         {**dict(zip(keys, row, strict=True)), "aliases": list(names)}
         for row, names in zip(zip(*lists, strict=True), aliases, strict=True)
     ]
-
-

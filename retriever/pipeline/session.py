@@ -8,7 +8,7 @@ from typing import Any
 
 from retriever.config import Setup, build_setup, frozen_yaml, typed
 from retriever.pipeline.recipe import Recipe, Survey
-from retriever.pipeline.runner import Run, RunSummary
+from retriever.pipeline.runner import Run, RunSummary, choose, stamps_of
 from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
 from retriever.pipeline.version import Project, make_version, new_run_name, repositories
 from retriever.store.database import Database
@@ -40,6 +40,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
     paths = typed(Paths, setup.plain["paths"], "paths")
     recipe = make_recipe(setup, project.seed, paths)
     sources = setup.components["catalog"].load()
+    choice, stamps = choose(sources, settings), stamps_of(recipe, sources)
     state = repositories(Path.cwd(), (paths.data_root, paths.outputs_root))
     version = make_version(project, setup.components["catalog"], sources, recipe, state)
     database = Database(store.url or "", paths.outputs_root)
@@ -50,7 +51,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
             log.warning("the catalog has %d row(s) that were left out: %s", count, reason)
         log.info("run %s of version %s, commits %s", name, version.name, version.inputs["commits"])
         run = Run(
-            recipe=recipe, sources=sources, version=version, settings=settings,
+            recipe=recipe, sources=sources, stamps=stamps, choice=choice, version=version, settings=settings,
             engine=setup.components["executor"], database=database, name=name,
         )  # fmt: skip
         return run.run()

@@ -184,7 +184,7 @@ class _Work:
         dropped: list[tuple[int, str, int]] = []
         for k in self._going(book):
             source, raw = self.sources[k], self.raw[k]
-            answer = attempt(lambda s=source, r=raw: reduce(self.survey.reducer, s, r), f"reducing {source.name}")  # type: ignore[misc]
+            answer = attempt(f"reducing {source.name}", reduce, self.survey.reducer, source, raw)
             if isinstance(answer, Failure):
                 self._fail(book, k, answer)
                 continue
@@ -209,16 +209,15 @@ class _Work:
         recipe, book = self.recipe, _Book(self.n)
         for k in self._going(book):
             source, lightcurves = self.sources[k], self.reduced[k]
-            answer = attempt(
-                lambda s=source, lcs=lightcurves: analyze(recipe.analysis, recipe.quality, recipe.finder, s, lcs),  # type: ignore[misc]
-                f"analyzing {source.name}",
-            )
+            parts = (recipe.analysis, recipe.quality, recipe.finder)
+            answer = attempt(f"analyzing {source.name}", analyze, *parts, source, lightcurves)
             if isinstance(answer, Failure):
                 self._fail(book, k, answer)
                 continue
             self.found[k] = answer
             digest = layout.product_digest(
-                [{"qflag": lc.qflag, **lc.extra} for lc in answer.lightcurves], (answer.detections, answer.properties)
+                [{"qflag": lc.qflag, **lc.extra} for lc in answer.lightcurves],
+                (answer.detections, answer.properties),
             )
             book.set(k, Outcome.DONE, len(answer.detections), digest)
         before = [self.reduced[k] if found else () for k, found in enumerate(self.found)]
@@ -239,14 +238,12 @@ class _Work:
         recipe, book = self.recipe, _Book(self.n)
         simulated: list[Simulated] = [Simulated(lightcurves=())] * self.n
         for k in self._going(book):
-            answer = attempt(lambda k=k: self._simulate_one(k), f"simulating {self.sources[k].name}")  # type: ignore[misc]
+            answer = attempt(f"simulating {self.sources[k].name}", self._simulate_one, k)
             if isinstance(answer, Failure):
                 self._fail(book, k, answer)
                 continue
             simulated[k] = answer
-            book.set(
-                k, Outcome.DONE, len(answer.injections), layout.product_digest([], answer.injections)
-            )
+            book.set(k, Outcome.DONE, len(answer.injections), layout.product_digest([], answer.injections))
         tables = {"injections": layout.columns_of_records(Injection, [one.injections for one in simulated])}
         if recipe.simulator.keep_lightcurves:
             kept = layout.pack_lightcurves([one.lightcurves for one in simulated], "simulated_epochs")
@@ -344,7 +341,12 @@ class _Book:
 
     def set(self, k: int, outcome: Outcome, n_rows: int, digest: str, message: str = "") -> None:
         """Write down the outcome of one source."""
-        self.outcome[k], self.n_rows[k], self.digest[k], self.message[k] = int(outcome), n_rows, digest, message
+        self.outcome[k], self.n_rows[k], self.digest[k], self.message[k] = (
+            int(outcome),
+            n_rows,
+            digest,
+            message,
+        )
 
 
 def _words(reduction: Reduction) -> list[object]:

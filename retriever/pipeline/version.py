@@ -19,6 +19,7 @@ from retriever.fingerprint import user_modules
 from retriever.identity import canonical_hash, digest_bytes
 from retriever.pipeline.recipe import Recipe, describe
 from retriever.source import SourceTable
+from retriever.store.segments import temporary_path
 
 __all__ = ["Project", "Version", "environment", "make_version", "new_run_name", "write_text"]
 
@@ -83,6 +84,7 @@ class Version:
 
     def open_folder(self, config_yaml: str, repositories: Mapping[str, "Repository"], recipe: Recipe) -> None:
         """Make the folder, or see that it is this version's; tables of another one do not stay in it."""
+        root = self.folder.parent
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             record = self.folder / "version.json"
@@ -90,13 +92,18 @@ class Version:
                 return
             for name in reversed(TABLES):
                 (self.folder / name).unlink(missing_ok=True)
-            write_text(self.folder / "config.yaml", config_yaml)
+            write_text(root, self.folder / "config.yaml", config_yaml)
             patch = "".join(repository.patch for repository in repositories.values())
-            write_text(self.folder / "uncommitted.patch", patch)
+            write_text(root, self.folder / "uncommitted.patch", patch)
             for name, path in _user_sources(recipe).items():
-                write_text(self.folder / "modules" / f"{name}.py", path.read_text(encoding="utf-8"))
-            story = {"hash": self.hash, "inputs": self.inputs, "created": _now(), "environment": environment()}
-            write_text(record, json.dumps(story, indent=2, sort_keys=True) + "\n")
+                write_text(root, self.folder / "modules" / f"{name}.py", path.read_text(encoding="utf-8"))
+            story = {
+                "hash": self.hash,
+                "inputs": self.inputs,
+                "created": _now(),
+                "environment": environment(),
+            }
+            write_text(root, record, json.dumps(story, indent=2, sort_keys=True) + "\n")
         except FileExistsError as error:
             raise StoreError(f"{self.folder} is a file where a folder must go; move it away") from error
         except OSError as error:
@@ -121,7 +128,11 @@ class Repository:
 
 
 def make_version(
-    project: Project, catalog: Any, sources: SourceTable, recipe: Recipe, repositories: Mapping[str, Repository]
+    project: Project,
+    catalog: Any,
+    sources: SourceTable,
+    recipe: Recipe,
+    repositories: Mapping[str, Repository],
 ) -> Version:
     """Derive the version of a run.
 
@@ -198,13 +209,23 @@ def _installed_identity() -> str:
 def _user_sources(recipe: Recipe) -> dict[str, Path]:
     parts = [recipe.quality, recipe.finder, recipe.analysis, recipe.simulator]
     for survey in recipe.surveys.values():
-        parts += [survey.observatory, survey.reducer]  # type: ignore[list-item]
+        parts += [survey.observatory, survey.reducer]
     return user_modules(*(type(part).__module__ for part in parts))
 
 
 def environment() -> dict[str, str]:
     """Versions of Python, of the machine and of the packages that results may depend on."""
-    packages = ("numpy", "astropy", "h5py", "pyarrow", "pandas", "xarray", "sqlalchemy", "hydra-core", "omegaconf")
+    packages = (
+        "numpy",
+        "astropy",
+        "h5py",
+        "pyarrow",
+        "pandas",
+        "xarray",
+        "sqlalchemy",
+        "hydra-core",
+        "omegaconf",
+    )
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
     for name in packages:
         try:
@@ -219,10 +240,10 @@ def new_run_name() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
+def write_text(root: Path, path: Path, text: str) -> None:
+    """Write a small file below the outputs folder `root`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_path(root)
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)

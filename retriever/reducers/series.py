@@ -1,7 +1,8 @@
 """Cutting one source's rows into light curves; shared by all reducers."""
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ def group_rows(n: int, *keys: Column | None) -> list[tuple[tuple[str, ...], Rows
     """
     if n == 0:
         return []
-    data = [None if key is None else np.ma.filled(key, "") if key.dtype.kind in "US" else np.ma.getdata(key) for key in keys]
+    data = [
+        None if key is None else np.ma.filled(key, "") if key.dtype.kind in "US" else np.ma.getdata(key) for key in keys
+    ]
 
     def words(row: int) -> tuple[str, ...]:
         return tuple("" if key is None else _word(key[row]) for key in data)
@@ -71,7 +74,11 @@ def _word(value: Any) -> str:
 
 
 def cut(
-    groups: list[tuple[tuple[str, ...], Rows]], columns: Mapping[str, NDArray[Any]], *, gap: float, **common: Any
+    groups: Sequence[tuple[tuple[str, ...], Rows]],
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    gap: float,
+    **common: Any,
 ) -> Reduction:
     """Cut rows into light curves: sorted in time, each time once, split where nothing was seen for long.
 
@@ -108,7 +115,7 @@ def cut(
             dropped["duplicate time"] += int(np.count_nonzero(~new))
             rows, time = rows[new], time[new]
         edges = [0, *(np.flatnonzero(np.diff(time) > gap) + 1).tolist(), time.size] if gap > 0 else [0, time.size]
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in itertools.pairwise(edges):
             if last > first:
                 pieces.append(_piece(band, series, rows[first:last], columns, common))
     return Reduction(lightcurves=numbered(pieces), dropped=+dropped)
@@ -130,5 +137,5 @@ def _piece(
 ) -> Lightcurve:
     whole = rows.size == columns["time"].size and rows[0] == 0 and (np.diff(rows) == 1).all()
     taken = {name: column if whole else column[rows] for name, column in columns.items()}
-    own = {name: taken.pop(name) for name in _OWN if name in taken}
+    own: dict[str, Any] = {name: taken.pop(name) for name in _OWN if name in taken}
     return Lightcurve(band=band, series=series, extra=taken, **own, **common)

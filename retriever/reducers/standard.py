@@ -102,7 +102,11 @@ class StandardReducer:
     def _reduce_table(self, table: RawTable) -> Reduction:
         names, n = self.columns, table.n_rows
         data: dict[str, Any] = {"time": to_mjd(self._floats(table, names.time), self.time_format)}
-        data["exptime"] = self._floats(table, names.exptime) if names.exptime else np.full(n, np.nan if self.exptime is None else self.exptime)
+        data["exptime"] = (
+            self._floats(table, names.exptime)
+            if names.exptime
+            else np.full(n, np.nan if self.exptime is None else self.exptime)
+        )
         data |= self._photometry(table)
         if names.flag:
             data["flag"] = integers(self._column(table, names.flag), names.flag)

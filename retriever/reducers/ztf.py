@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from retriever.astrometry import julian_year, separation_arcsec
 from retriever.errors import DataError, nearest
 from retriever.lightcurve import Reduction, TimeSystem
 from retriever.photometry import AB_ZERO_POINT_UJY, mag_to_flux
-from retriever.rawtable import RawPhotometry, RawTable
+from retriever.rawtable import Column, RawPhotometry, RawTable
 from retriever.reducers.series import cut, floats, group_rows, integers
 from retriever.source import Source
 from retriever.statistics import median
@@ -49,7 +50,7 @@ class ZTFReducer:
         tables = [table for table in raw.tables if table.n_rows]
         if not tables:
             return Reduction(lightcurves=())
-        columns = {name: np.ma.concatenate([_column(table, name) for table in tables]) for name in _NEEDED}
+        columns = {name: _joined([_column(table, name) for table in tables]) for name in _NEEDED}
         data = {name: floats(columns[name], name) for name in ("mjd", "mag", "magerr", "ra", "dec", "exptime")}
         flux, flux_err = mag_to_flux(data["mag"], data["magerr"], AB_ZERO_POINT_UJY)
         flag = integers(columns["catflags"], "catflags")
@@ -81,7 +82,10 @@ class ZTFReducer:
         ra, dec = source.position(year)
         # ra is compared on a circle around the source, so that 359.99 and 0.01 have their median between them
         near = (data["ra"][rows] - ra + 180.0) % 360.0 - 180.0
-        middle = ra + median(near[np.isfinite(near)]), median(data["dec"][rows][np.isfinite(data["dec"][rows])])
+        middle = (
+            ra + median(near[np.isfinite(near)]),
+            median(data["dec"][rows][np.isfinite(data["dec"][rows])]),
+        )
         if not separation_arcsec(*middle, ra, dec) <= self.max_separation:
             return "too far from the source"
         mags = data["mag"][rows]
@@ -91,7 +95,14 @@ class ZTFReducer:
         return ""
 
 
-def _column(table: RawTable, name: str) -> np.ma.MaskedArray:
+def _joined(columns: list[Column]) -> np.ma.MaskedArray[Any, Any]:
+    mask = np.concatenate([np.ma.getmaskarray(column) for column in columns])
+    return np.ma.MaskedArray(np.concatenate([np.ma.getdata(column) for column in columns]), mask=mask)
+
+
+def _column(table: RawTable, name: str) -> Column:
     if name not in table.columns:
-        raise DataError(f"{table.origin or 'the table'} has no column {name!r}{nearest(name, table.columns)}; is it of ZTF?")
-    return np.ma.asanyarray(table.columns[name])
+        raise DataError(
+            f"{table.origin or 'the table'} has no column {name!r}{nearest(name, table.columns)}; is it of ZTF?"
+        )
+    return table.columns[name]

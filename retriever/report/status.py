@@ -36,7 +36,9 @@ def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: set[
         "state": run.get("state", "never run"),
         "last_run": run.get("name", ""),
         "differs_in": {key: flat.get(key) for key in sorted(keys)},
-        "counts": {key: summary.get(key, 0) for key in ("sources", "lightcurves", "detections", "injections", "recovered")},
+        "counts": {
+            key: summary.get(key, 0) for key in ("sources", "lightcurves", "detections", "injections", "recovered")
+        },
         "outcomes": summary.get("outcomes", {}),
     }
 
@@ -120,7 +122,9 @@ def where_text(found: Mapping[str, Any]) -> str:
     for row in found["products"]:
         lines.append(f"{row['source']}  {row['observatory']}  {row['stage']}  {row['outcome']}  {row['rows']} rows")
         if row["file"]:
-            lines.append(f"    {row['file']}, row {row['row']} of table 'sources'{'' if row['there'] else ' (missing)'}")
+            lines.append(
+                f"    {row['file']}, row {row['row']} of table 'sources'{'' if row['there'] else ' (missing)'}"
+            )
         if row["message"]:
             lines.append(f"    {row['message']}")
         lines.append(f"    in {', '.join(row['versions']) or 'no version'}")

@@ -39,11 +39,11 @@ def print_summary(summary: Any) -> None:
         console.print(f"... and {len(summary.failures) - 5} more, all in products.parquet")
     if summary.message:
         console.print(f"stopped: {summary.message}", markup=False)
-    told = {
+    endings = {
         "complete": "complete",
         "partial": "part of the version is done; run again for the rest",
         "failures": "finished, some sources failed; run again to retry them",
         "hopeless": "given up; run again to go on",
         "interrupted": "interrupted; run again to go on from here",
     }
-    console.print(f"{told.get(summary.state, summary.state)}: {summary.folder}", markup=False)
+    console.print(f"{endings.get(summary.state, summary.state)}: {summary.folder}", markup=False)

@@ -1,7 +1,6 @@
 """The tables of a version folder: Parquet and netCDF that anybody can open."""
 
 import json
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from retriever.identity import canonical_hash
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
 from retriever.store.layout import count_epochs
+from retriever.store.segments import temporary_path
 
 __all__ = ["Counted", "FreshCounts", "write_tables"]
 
@@ -52,7 +52,10 @@ class FreshCounts:
         return {number for number, one in segments.items() if one[1] in self.sources}
 
     def add_to(
-        self, histogram: ScoreHistogram, states: Mapping[str, Any], segments: Mapping[int, tuple[str, str, int, str]]
+        self,
+        histogram: ScoreHistogram,
+        states: Mapping[str, Any],
+        segments: Mapping[int, tuple[str, str, int, str]],
     ) -> bool:
         """Add the sum to a histogram if all that was counted counts; else say that it does not."""
         valid: dict[str, int] = {}
@@ -82,6 +85,8 @@ class Counted:
         Reads tables of a segment by id.
     rows
         Reads indexed rows of segments: (table, segment ids) to chunks of columns.
+    columns
+        Columns of an indexed table with their types.
     fresh
         Counts of epochs that this run's workers made.
     """
@@ -91,6 +96,7 @@ class Counted:
     segments: Mapping[int, tuple[str, str, int, str]]
     read_segment: Callable[[int, list[str]], dict[str, dict[str, Any]]]
     rows: Callable[[str, list[int]], Iterator[dict[str, Any]]]
+    columns: Callable[[str], dict[str, type]]
     fresh: FreshCounts
 
 
@@ -150,7 +156,7 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_path(path.parents[1])
     writer = None
     try:
         for columns in chunks:
@@ -194,7 +200,9 @@ def _arrow(values: Any) -> Any:
 def _source_columns(sources: SourceTable) -> dict[str, Any]:
     names = ("name", "ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err", "band")
     columns = {name: getattr(sources, name) for name in names}
-    columns["aliases"] = np.array([" ".join(map(json.dumps, aliases)) for aliases in sources.aliases] or [""] * len(sources))
+    columns["aliases"] = np.array(
+        [" ".join(map(json.dumps, aliases)) for aliases in sources.aliases] or [""] * len(sources)
+    )
     columns |= sources.extra
     return {**columns, "digest": sources.digests}
 
@@ -213,7 +221,9 @@ def _products(counted: Counted) -> Iterator[dict[str, Any]]:
                 "segment": [paths.get(k, "") for k in one.segment.tolist()],
                 "source_row": one.row,
                 "rows": one.n_rows,
-                "digest": np.array([d if k >= 0 else "" for d, k in zip(one.digest, one.segment, strict=True)], np.str_),
+                "digest": np.array(
+                    [d if k >= 0 else "" for d, k in zip(one.digest, one.segment, strict=True)], np.str_
+                ),
                 "message": [one.message.get(k, "") for k in range(len(counted.sources))],
             }
 
@@ -229,7 +239,10 @@ def _indexed(counted: Counted, table: str, stage: str) -> Iterator[dict[str, Any
             which = places.find(chunk.pop("segment_id"), chunk.pop("source_row"))
             chunk.pop("row")
             kept = which >= 0
-            columns = {"source": counted.sources.name[which[kept]], "observatory": np.full(int(kept.sum()), name)}
+            columns = {
+                "source": counted.sources.name[which[kept]],
+                "observatory": np.full(int(kept.sum()), name),
+            }
             if table == "properties":
                 columns |= _spread([json.loads(text) for text in chunk["values"][kept]], _property_units(counted, ids))
             else:
@@ -238,33 +251,28 @@ def _indexed(counted: Counted, table: str, stage: str) -> Iterator[dict[str, Any
             first = first or columns
             yield dict(columns)
     if first is None:
-        yield _empty(table)
+        yield _empty(counted.columns(table) if table != "properties" else {})
 
 
 def _same_columns(columns: dict[str, Any], first: dict[str, Any] | None) -> dict[str, Any]:
     """Text as text even where no rows are left, and the columns that the first chunk had."""
     typed = {
-        name: np.array(values, np.str_) if getattr(values, "dtype", None) == object else values
+        name: np.array(values, np.str_) if isinstance(values, np.ndarray) and values.dtype.kind == "O" else values
         for name, values in columns.items()
     }
     if first is None:
         return typed
     n = len(typed["source"])
-    return {
-        name: values if name == "_units" else typed.get(name, _blank(values, n)) for name, values in first.items()
-    }
+    return {name: values if name == "_units" else typed.get(name, _blank(values, n)) for name, values in first.items()}
 
 
 def _blank(like: NDArray[Any], n: int) -> NDArray[Any]:
     return np.full(n, "" if like.dtype.kind == "U" else np.nan, dtype=like.dtype if like.dtype.kind in "Uf" else float)
 
 
-def _empty(table: str) -> dict[str, Any]:
-    none = np.array([], np.str_)
-    columns: dict[str, Any] = {"source": none, "observatory": none}
-    if table in ("detections", "injections"):
-        columns |= {name: np.array([]) for name in ("time_peak", "snr", "dmag")}
-    return columns
+def _empty(columns: Mapping[str, type]) -> dict[str, Any]:
+    kinds = {"source": str, "observatory": str, **columns}
+    return {name: np.array([], np.str_ if kind is str else kind) for name, kind in kinds.items()}
 
 
 def _spread(rows: list[dict[str, Any]], units: Mapping[str, str]) -> dict[str, Any]:
@@ -313,7 +321,7 @@ def _write_histograms(path: Path, counted: Counted) -> None:
         counted = replace(counted, fresh=FreshCounts())
     for state in counted.states.values():
         _add_survey(histogram, counted, state)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_path(path.parents[1])
     try:
         _write_netcdf(temporary, histogram)
         temporary.replace(path)
@@ -330,9 +338,15 @@ def _write_netcdf(path: Path, histogram: ScoreHistogram) -> None:
     with h5netcdf.File(path, "w") as file:
         file.attrs["title"] = "Counts of epochs by score, magnitude, exposure time and filter"
         axes = (*SCORE_AXES, *CONTEXT_AXES)
-        file.dimensions = {"selection": len(SELECTIONS), **{f"{axis.name}_bin": axis.size for axis in axes}, "filter": len(bands)}
+        file.dimensions = {
+            "selection": len(SELECTIONS),
+            **{f"{axis.name}_bin": axis.size for axis in axes},
+            "filter": len(bands),
+        }
         for name, words in (("selection", SELECTIONS), ("filter", bands)):
-            file.create_variable(name, (name,), data=np.array(words, dtype=object), dtype=h5netcdf.core.h5py.string_dtype())
+            file.create_variable(
+                name, (name,), data=np.array(words, dtype=object), dtype=h5netcdf.core.h5py.string_dtype()
+            )
         for axis in axes:
             for word, limits in zip(("low", "high"), axis.limits(), strict=True):
                 edge = file.create_variable(f"{axis.name}_{word}", (f"{axis.name}_bin",), data=limits)
@@ -342,7 +356,9 @@ def _write_netcdf(path: Path, histogram: ScoreHistogram) -> None:
             dims = ("selection", f"{axis.name}_bin", *context, "filter")
             counts = histogram.counts(axis.name, bands)
             variable = file.create_variable(axis.name, dims, data=counts, compression="gzip", compression_opts=1)
-            edges = [f"{name}_{word}" for name in (axis.name, *(a.name for a in CONTEXT_AXES)) for word in ("low", "high")]
+            edges = [
+                f"{name}_{word}" for name in (axis.name, *(a.name for a in CONTEXT_AXES)) for word in ("low", "high")
+            ]
             variable.attrs.update({"units": "1", "long_name": "epochs", "coordinates": " ".join(edges)})
 
 

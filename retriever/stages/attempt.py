@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from retriever.errors import ConfigError, RetrieverError
 
@@ -25,16 +25,16 @@ class Failure:
         return f"Failure({self.message!r})"
 
 
-def attempt(verb: Callable[[], Result], what: str) -> "Result | Failure":
+def attempt(what: str, verb: Callable[..., Result], *arguments: Any) -> "Result | Failure":
     """Call a component's verb; what it raises becomes a failure of this source alone.
 
     Examples
     --------
-    >>> attempt(lambda: 1 / 0, "dividing")
+    >>> attempt("dividing", lambda x: 1 / x, 0)
     Failure('ZeroDivisionError: division by zero')
     """
     try:
-        return verb()
+        return verb(*arguments)
     except ConfigError:
         raise
     except Exception as error:  # a component is other people's code: whatever it raises, the others go on

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, create_engine, delete, event, func, insert, inspect, select, text, update
+from sqlalchemy import Connection, Text, create_engine, delete, event, func, insert, inspect, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +30,8 @@ _TABLE_MODELS: dict[str, Any] = {
     "injections": models.Injection,
 }
 """Tables of a segment that the database indexes row by row."""
+
+_KEYS = ("segment_id", "row", "source_row")
 
 
 class Database:
@@ -69,9 +71,7 @@ class Database:
     def _open(self, outputs: Path) -> None:
         with self.writing() as connection:
             if inspect(connection).has_table("meta"):
-                number = int(
-                    connection.scalar(select(models.Meta.value).where(models.Meta.key == "schema")) or 0
-                )
+                number = int(connection.scalar(select(models.Meta.value).where(models.Meta.key == "schema")) or 0)
                 if number > models.SCHEMA:
                     raise SchemaError(
                         f"the database {self.url!r} has schema {number}, this retriever knows up to {models.SCHEMA}; "
@@ -96,7 +96,9 @@ class Database:
             with self.engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreError(f"cannot write the database {self.url!r}: {_reason(error)}; nothing was changed") from error
+            raise StoreError(
+                f"cannot write the database {self.url!r}: {_reason(error)}; nothing was changed"
+            ) from error
 
     # ---- stages, segments, products -----------------------------------------------------------------------------
 
@@ -127,15 +129,21 @@ class Database:
     @staticmethod
     def _known_stages(connection: Connection, keys: list[str]) -> dict[str, int]:
         query = select(models.Stage.key, models.Stage.id).where(models.Stage.key.in_(keys))
-        return {key: number for key, number in connection.execute(query)}
+        return {row[0]: row[1] for row in connection.execute(query)}
 
     def segments(self, stage_ids: Iterable[int]) -> dict[int, tuple[str, str, int, str]]:
         """Root, path, size and digest of the segments of some stages, by id."""
         query = select(
-            models.Segment.id, models.Segment.root, models.Segment.path, models.Segment.size, models.Segment.digest
+            models.Segment.id,
+            models.Segment.root,
+            models.Segment.path,
+            models.Segment.size,
+            models.Segment.digest,
         ).where(models.Segment.stage_id.in_(list(stage_ids)))
         with self.reading() as connection:
-            return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
+            return {
+                number: (root, path, size, digest) for number, root, path, size, digest in connection.execute(query)
+            }
 
     def products(self, stage_id: int) -> list[tuple[str, str, int, int | None, int | None, int, str, str]]:
         """Source, input, outcome, segment, source row, rows, digest, message of all products of a stage."""
@@ -174,16 +182,14 @@ class Database:
     @staticmethod
     def _check_leases(connection: Connection, keys: Sequence[str], tokens: Mapping[str, str]) -> None:
         query = select(models.Lease.key, models.Lease.token).where(models.Lease.key.in_(keys))
-        held = {key: token for key, token in connection.execute(query)}
+        held = {row[0]: row[1] for row in connection.execute(query)}
         for key in keys:
             if held.get(key) != tokens.get(key):
                 raise LeaseLost(
                     f"another run took over stage {key[:12]} while this one stood still; run again to go on from there"
                 )
 
-    def _publish_batch(
-        self, connection: Connection, batch: Batch, stage_id: int, run: str, *, only_gaps: bool
-    ) -> None:
+    def _publish_batch(self, connection: Connection, batch: Batch, stage_id: int, run: str, *, only_gaps: bool) -> None:
         sources = batch.tables["sources"]
         segment_id = None
         if batch.file is not None:
@@ -192,7 +198,16 @@ class Database:
                 segment_id = self._insert_segment(connection, batch, batch.file, stage_id, run)
         names = ("name", "input", "outcome", "n_rows", "digest", "message")
         rows = [
-            (stage_id, name, digest_in, outcome, *((None, None) if outcome == Outcome.FAILED else (segment_id, row)), n_rows, digest, message)
+            (
+                stage_id,
+                name,
+                digest_in,
+                outcome,
+                *((None, None) if outcome == Outcome.FAILED else (segment_id, row)),
+                n_rows,
+                digest,
+                message,
+            )
             for row, (name, digest_in, outcome, n_rows, digest, message) in enumerate(
                 zip(*(sources[key].tolist() for key in names), strict=True)
             )
@@ -201,9 +216,7 @@ class Database:
         if rows:
             _execute_many(connection, _upsert(self.engine.dialect.name, only_gaps), rows)
 
-    def _insert_segment(
-        self, connection: Connection, batch: Batch, file: SegmentFile, stage_id: int, run: str
-    ) -> int:
+    def _insert_segment(self, connection: Connection, batch: Batch, file: SegmentFile, stage_id: int, run: str) -> int:
         statement = insert(models.Segment).returning(models.Segment.id)
         row = {
             "stage_id": stage_id,
@@ -235,13 +248,15 @@ class Database:
             statement: Any = dialect.insert(models.Source)
             connection.execute(statement.on_conflict_do_nothing(), list(rows))
 
-    def record_version(self, name: str, version_hash: str, project: str, story: dict[str, Any], stages: Iterable[int]) -> int:
+    def record_version(
+        self, name: str, version_hash: str, project: str, story: dict[str, Any], stages: Iterable[int]
+    ) -> int:
         """Write down a version and the stages it stands on; gives its id."""
         with self.writing() as connection:
             row = connection.execute(
                 select(models.Version.id, models.Version.hash).where(models.Version.name == name)
             ).first()
-            values = {"name": name, "hash": version_hash, "project": project, "story": story}
+            values: dict[str, Any] = {"name": name, "hash": version_hash, "project": project, "story": story}
             if row is None:
                 values["created"] = datetime.now(UTC)
                 number = connection.execute(insert(models.Version).returning(models.Version.id), values).scalar_one()
@@ -250,7 +265,8 @@ class Database:
                 connection.execute(update(models.Version).where(models.Version.id == number).values(**values))
                 connection.execute(delete(models.VersionStage).where(models.VersionStage.version_id == number))
             connection.execute(
-                insert(models.VersionStage), [{"version_id": number, "stage_id": stage} for stage in sorted(set(stages))]
+                insert(models.VersionStage),
+                [{"version_id": number, "stage_id": stage} for stage in sorted(set(stages))],
             )
             return int(number)
 
@@ -296,7 +312,7 @@ class Database:
             names = set(connection.scalars(select(source.name).where(source.name == name)))
             pattern = json.dumps(name)
             quoted = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            column = func.lower(source.aliases.cast(models.Text))
+            column = func.lower(source.aliases.cast(Text))
             query = select(source.name, source.aliases).where(column.like(f"%{quoted.lower()}%", escape="\\"))
             names |= {row.name for row in connection.execute(query) if name in row.aliases}
         return sorted(names)
@@ -326,6 +342,12 @@ class Database:
             row["versions"] = sorted(of_stage.get(row.pop("stage_id"), []))
         return rows
 
+    @staticmethod
+    def columns(table: str) -> dict[str, type]:
+        """Columns of an indexed table that say something of its rows, with their Python types."""
+        model = {**_TABLE_MODELS, "properties": models.Properties}[table].__table__
+        return {column.name: column.type.python_type for column in model.columns if column.name not in _KEYS}
+
     def rows(self, table: str, segment_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Rows of an indexed table in some segments, as arrays by column, a few hundred segments at a time."""
         model = {**_TABLE_MODELS, "properties": models.Properties}[table].__table__
@@ -337,13 +359,19 @@ class Database:
                 if found:
                     columns = zip(kinds.items(), zip(*found, strict=True), strict=True)
                     # SQLite keeps NaN as NULL; a float made of None is NaN again
-                    yield {name: np.array(values, dtype=object if kind is str else kind) for (name, kind), values in columns}
+                    yield {
+                        name: np.array(values, dtype=object if kind is str else kind)
+                        for (name, kind), values in columns
+                    }
 
 
 def _insert_rows(connection: Connection, model: Any, columns: Mapping[str, Any], segment_id: int) -> None:
     table = model.__table__
     names = [column.name for column in table.columns if column.name in columns]
-    lists = [columns["source"].tolist(), *(list(columns[name]) if isinstance(columns[name], list) else columns[name].tolist() for name in names)]
+    lists = [
+        columns["source"].tolist(),
+        *(list(columns[name]) if isinstance(columns[name], list) else columns[name].tolist() for name in names),
+    ]
     rows = [(segment_id, row, *values) for row, values in enumerate(zip(*lists, strict=True))]
     _execute_many(connection, _insert(table, ("segment_id", "row", "source_row", *names)), rows)
 
@@ -390,12 +418,14 @@ def _many_rows(statement: Any, columns: tuple[str, ...]) -> _ManyRows:
 
 
 def _execute_many(connection: Connection, many: _ManyRows, rows: list[tuple[Any, ...]]) -> None:
-    """Write many rows; with SQLite by the driver's own executemany, since SQLAlchemy's work on a row costs more than it."""
+    """Write many rows; with SQLite by its driver, since SQLAlchemy's work on a row costs more."""
     if connection.dialect.name != "sqlite":
         connection.execute(many.statement, [dict(zip(many.columns, row, strict=True)) for row in rows])
         return
     if many.order != tuple(range(len(many.columns))):
-        rows = [tuple(row[k] if k >= 0 else value for k, value in zip(many.order, many.fixed, strict=True)) for row in rows]
+        rows = [
+            tuple(row[k] if k >= 0 else value for k, value in zip(many.order, many.fixed, strict=True)) for row in rows
+        ]
     connection.exec_driver_sql(many.sqlite_text, rows)
 
 

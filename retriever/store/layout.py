@@ -139,7 +139,10 @@ _LIGHTCURVE_WORDS = ("band", "series", "number", "of", "zero_point", "flux_unit"
 def lightcurve_index(lightcurves: Sequence[Lightcurve]) -> Columns:
     """What is said of each light curve: its words, and robust moments over its usable epochs."""
     index: Columns = {
-        word: _array([getattr(lc, word) for lc in lightcurves], str if word in ("band", "series", "flux_unit") else None)
+        word: _array(
+            [getattr(lc, word) for lc in lightcurves],
+            str if word in ("band", "series", "flux_unit") else None,
+        )
         for word in _LIGHTCURVE_WORDS
     }
     for word in ("scale", "reference", "point"):
@@ -181,7 +184,9 @@ def unpack_lightcurves(tables: Tables, sources: Sequence[int]) -> list[tuple[Lig
         for row, columns in zip(rows, unpack_ragged("epochs", tables, index, rows), strict=True):
             own = {name: columns.pop(name) for name in EPOCH_COLUMNS if name in columns}
             system = TimeSystem(
-                scale=words["time_scale"][row], reference=words["time_reference"][row], point=words["time_point"][row]
+                scale=words["time_scale"][row],
+                reference=words["time_reference"][row],
+                point=words["time_point"][row],
             )
             told = {word: words[word][row] for word in _LIGHTCURVE_WORDS}
             lightcurves.append(Lightcurve(**own, extra=columns, time_system=system, **told))
@@ -196,9 +201,7 @@ def _rows_of(column: Any, sources: Sequence[int]) -> list[list[int]]:
     return [list(range(a, b)) for a, b in zip(first, last, strict=True)]
 
 
-def pack_scores(
-    before: Sequence[Sequence[Lightcurve]], after: Sequence[Sequence[Lightcurve]]
-) -> Tables:
+def pack_scores(before: Sequence[Sequence[Lightcurve]], after: Sequence[Sequence[Lightcurve]]) -> Tables:
     """Tables `scored` and `scores*`: only what the analysis added to light curves already stored."""
     flat, added = [], []
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
@@ -285,9 +288,13 @@ def product_digest(columns: Sequence[Mapping[str, Column]], others: object = "")
 
 
 def count_epochs(
-    histogram: ScoreHistogram, reduced: Mapping[str, Any], rows: Any, scored: Mapping[str, Any], score_rows: Any
+    histogram: ScoreHistogram,
+    reduced: Mapping[str, Any],
+    rows: Any,
+    scored: Mapping[str, Any],
+    score_rows: Any,
 ) -> None:
-    """Count the epochs of some sources, whose light curves lie in the tables of one segment and whose scores in another's."""
+    """Count epochs of sources whose light curves lie in one segment's tables, and whose scores in another's."""
     index, score_index = reduced["lightcurves"], scored["scored"]
     # the light curves of a source come in the same order in both, so that sorting by source lines them up
     mine, its = _lightcurves_of(index["source"], rows), _lightcurves_of(score_index["source"], score_rows)
@@ -323,4 +330,4 @@ def _epochs_of(index: Mapping[str, Any], lightcurves: NDArray[np.int64]) -> NDAr
 def _ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
     """The numbers first, first + 1, ... of each range, one range after the other."""
     ends = np.cumsum(count)
-    return np.arange(ends[-1] if ends.size else 0) + np.repeat(first - (ends - count), count)
+    return np.asarray(np.arange(ends[-1] if ends.size else 0) + np.repeat(first - (ends - count), count))

@@ -185,7 +185,7 @@ class Injection(_Row, Base):
 
 
 class Properties(_Row, Base):
-    """What the analysis said of one source: its own columns as JSON; the segment and the Parquet have them as columns."""
+    """What the analysis said of one source: as JSON; the segment and the Parquet have its columns."""
 
     __tablename__ = "properties"
     values: Mapped[str] = mapped_column(Text)

@@ -19,7 +19,12 @@ def test_properties_sum_up_all_light_curves() -> None:
     two = flat_lightcurve(50, band="g", qflag=bad, number=2, of=2)
     result = StandardAnalysis().analyze(SOURCE, (one, two), StandardQuality(), PeakFinder())
     values = {name: value for name, (value, _) in result.properties.items()}
-    assert (values["n_lightcurves"], values["n_epochs"], values["n_good"], values["n_detections"]) == (2, 70, 30, 1)
+    assert (values["n_lightcurves"], values["n_epochs"], values["n_good"], values["n_detections"]) == (
+        2,
+        70,
+        30,
+        1,
+    )
     assert values["best_snr"] == pytest.approx(result.detections[0].snr)
     assert values["best_snr"] < -20
     assert values["mag_band"] == "r"

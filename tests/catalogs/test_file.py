@@ -12,14 +12,23 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize("suffix", ["csv", "fits", "h5", "parquet", "vot", "ecsv"])
 def test_every_format_gives_the_same_sources(stand: Path, suffix: str) -> None:
     table = Table({"star": [111, 222], "RA": [10.0, 20.0], "DE": [1.0, -2.0], "G": [15.0, np.nan], "BP": [15.5, 16.5]})
-    options = {"csv": {"format": "ascii.csv"}, "h5": {"format": "hdf5", "path": "t"}, "vot": {"format": "votable"}, "ecsv": {"format": "ascii.ecsv"}}
+    options = {
+        "csv": {"format": "ascii.csv"},
+        "h5": {"format": "hdf5", "path": "t"},
+        "vot": {"format": "votable"},
+        "ecsv": {"format": "ascii.ecsv"},
+    }
     if suffix == "parquet":
         table.to_pandas().to_parquet(stand / "c.parquet")
     else:
         table.write(stand / f"c.{suffix}", **options.get(suffix, {}))
     magnitudes = {"BP": Magnitude(mag="BP", band="BP"), "G": Magnitude(mag="G", band="G")}
     found = FileCatalog(
-        path=f"c.{suffix}", columns=CatalogColumns(name="star", ra="RA", dec="DE"), magnitudes=magnitudes, preferred="G", epoch=2016.0
+        path=f"c.{suffix}",
+        columns=CatalogColumns(name="star", ra="RA", dec="DE"),
+        magnitudes=magnitudes,
+        preferred="G",
+        epoch=2016.0,
     ).load()
     assert found.name.tolist() == ["111", "222"]
     assert found.mag.tolist() == [15.0, 16.5]
@@ -54,7 +63,7 @@ def test_bad_catalogs_get_a_clear_answer(stand: Path, text: str, words: str) -> 
 
 
 def test_missing_catalogs(stand: Path) -> None:
-    with pytest.raises(CatalogError, match="check catalog.path"):
+    with pytest.raises(CatalogError, match=r"check catalog\.path"):
         FileCatalog(path="nowhere.csv").load()
     with pytest.raises(CatalogError, match="not given"):
         FileCatalog().load()
@@ -88,6 +97,8 @@ def test_the_sample_is_of_real_white_dwarfs(real_data: Path) -> None:
 
 def test_positions_move_to_the_epoch_of_the_observation(stand: Path) -> None:
     (stand / "c.csv").write_text("name,ra,dec,pmra,pmdec\na,359.9999,0,3600,0\n")
-    source = FileCatalog(path="c.csv", epoch=2016.0, columns=CatalogColumns(pmra="pmra", pmdec="pmdec")).load().source(0)
+    source = (
+        FileCatalog(path="c.csv", epoch=2016.0, columns=CatalogColumns(pmra="pmra", pmdec="pmdec")).load().source(0)
+    )
     assert source.position(2016.0) == pytest.approx((359.9999, 0.0))
     assert source.position(2017.0)[0] == pytest.approx(0.0009, abs=1e-9)

@@ -5,7 +5,12 @@ from retriever.errors import CatalogError
 
 
 def test_given_sources() -> None:
-    table = InlineCatalog(sources=[{"name": 7, "ra": 1, "dec": 2, "mag": 15, "aliases": ["x"]}, {"name": "B", "ra": 3, "dec": 4}]).load()
+    table = InlineCatalog(
+        sources=[
+            {"name": 7, "ra": 1, "dec": 2, "mag": 15, "aliases": ["x"]},
+            {"name": "B", "ra": 3, "dec": 4},
+        ]
+    ).load()
     assert table.name.tolist() == ["7", "B"]
     assert table.source(0).mag == 15.0
     assert table.source(1).aliases == ()

@@ -40,7 +40,7 @@ def plain_search(lc: Lightcurve, finder: PeakFinder) -> list[tuple[int, int, int
             break
         sign = 1 if snr[peak] > 0 else -1
 
-        def belongs(k: int, sign: int = sign) -> bool:
+        def belongs(k: int, sign: int = sign, taken: frozenset[int] = frozenset(taken)) -> bool:
             return k not in taken and sign * snr[k] >= finder.sideband
 
         members = [peak]
@@ -69,7 +69,9 @@ EPOCH = st.tuples(VALUE, st.sampled_from([0.0, 0.5, 1.0, float("nan")]), st.bool
     st.sampled_from([1, 2, 10]),
     st.sampled_from([0.5, 2.0, 100.0]),
 )
-def test_events_are_those_of_a_plain_loop(epochs: list[tuple[float, float, bool]], direction: str, most: int, sideband: float) -> None:
+def test_events_are_those_of_a_plain_loop(
+    epochs: list[tuple[float, float, bool]], direction: str, most: int, sideband: float
+) -> None:
     flux, err, bad = (np.array(column) for column in zip(*epochs, strict=True))
     lc = flat_lightcurve(len(epochs), flux=flux, flux_err=err, qflag=bad, mag=np.zeros(len(epochs)))
     finder = PeakFinder(snr_threshold=3.0, sideband=sideband, direction=direction, max_events=most)

@@ -9,7 +9,9 @@ SOURCES = [Source(name=f"s{k}", ra=float(k), dec=float(k % 90), mag=16.0) for k 
 
 
 def digests(observatory: DemoObservatory, sources: list[Source]) -> list[str]:
-    return [answer.digest() if isinstance(answer, RawPhotometry) else str(answer) for answer in observatory.fetch(sources)]
+    return [
+        answer.digest() if isinstance(answer, RawPhotometry) else str(answer) for answer in observatory.fetch(sources)
+    ]
 
 
 def test_answers_depend_on_seed_and_source_alone() -> None:

@@ -66,7 +66,11 @@ def test_a_broken_file_fails_its_source_alone(tmp_path: Path) -> None:
     (tmp_path / "B.csv").write_text("a,b\n1\n")
     observatory = FolderObservatory(folder=str(tmp_path))
     answers = list(observatory.fetch([Source(name=name, ra=0.0, dec=0.0) for name in "ABC"]))
-    assert [type(answer).__name__ for answer in answers] == ["RawPhotometry", "FileFormatError", "RawPhotometry"]
+    assert [type(answer).__name__ for answer in answers] == [
+        "RawPhotometry",
+        "FileFormatError",
+        "RawPhotometry",
+    ]
     assert answers[2].is_empty
 
 

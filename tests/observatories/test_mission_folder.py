@@ -25,7 +25,9 @@ def test_all_files_of_a_star_with_every_column_and_header(real_data: Path) -> No
 
 def test_stars_by_number_and_stars_without_files(real_data: Path) -> None:
     observatory = MissionFolderObservatory(folder=str(real_data / "tess"))
-    known, unknown = observatory.fetch([Source(name="25155310", ra=0.0, dec=0.0), Source(name="TIC 1", ra=0.0, dec=0.0)])
+    known, unknown = observatory.fetch(
+        [Source(name="25155310", ra=0.0, dec=0.0), Source(name="TIC 1", ra=0.0, dec=0.0)]
+    )
     assert known.n_rows == 20076
     assert unknown.is_empty
 

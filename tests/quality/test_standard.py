@@ -40,7 +40,9 @@ def test_hand_worked_offset() -> None:
 
 
 def test_flags_and_what_is_not_finite_are_bad_and_input_is_left_alone() -> None:
-    lc = flat_lightcurve(4, flux=[1.0, np.nan, 1.0, 1.0], flux_err=[1.0, 1.0, np.inf, 1.0], qflag=[False, False, False, True])
+    lc = flat_lightcurve(
+        4, flux=[1.0, np.nan, 1.0, 1.0], flux_err=[1.0, 1.0, np.inf, 1.0], qflag=[False, False, False, True]
+    )
     before = {key: column.copy() for key, column in lc.columns().items()}
     assert StandardQuality().assess(SOURCE, lc).qflag.tolist() == [False, True, True, True]
     assert StandardQuality(use_flags=False).assess(SOURCE, lc).qflag.tolist() == [False, True, True, False]

@@ -8,10 +8,19 @@ from retriever.reducers.series import cut, group_rows
 def columns(time: list[float]) -> dict[str, np.ndarray]:
     n = len(time)
     data = {name: np.arange(float(n)) for name in ("exptime", "flux", "flux_err", "mag", "mag_err")}
-    return {**data, "time": np.array(time), "flag": np.arange(n), "qflag": np.zeros(n, bool), "tag": np.arange(n)}
+    return {
+        **data,
+        "time": np.array(time),
+        "flag": np.arange(n),
+        "qflag": np.zeros(n, bool),
+        "tag": np.arange(n),
+    }
 
 
-@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.5, 10.0, 30.0, float("nan")]), min_size=1, max_size=20), st.sampled_from([0.0, 1.2, 5.0]))
+@given(
+    st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.5, 10.0, 30.0, float("nan")]), min_size=1, max_size=20),
+    st.sampled_from([0.0, 1.2, 5.0]),
+)
 def test_every_row_is_in_a_light_curve_or_counted_as_dropped(time: list[float], gap: float) -> None:
     data = columns(time)
     result = cut([(("r", ""), np.arange(len(time)))], data, gap=gap)
@@ -29,7 +38,9 @@ def test_every_row_is_in_a_light_curve_or_counted_as_dropped(time: list[float], 
             assert (np.diff(lc.time) <= gap).all()
     for one, other in zip(result.lightcurves[:-1], result.lightcurves[1:], strict=True):
         assert not gap or other.time[0] - one.time[-1] > gap
-    assert [(lc.number, lc.of) for lc in result.lightcurves] == [(k + 1, len(result.lightcurves)) for k in range(len(result.lightcurves))]
+    assert [(lc.number, lc.of) for lc in result.lightcurves] == [
+        (k + 1, len(result.lightcurves)) for k in range(len(result.lightcurves))
+    ]
 
 
 def test_groups_by_two_keys() -> None:

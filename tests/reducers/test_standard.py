@@ -10,11 +10,26 @@ SOURCE = Source(name="X", ra=0.0, dec=0.0)
 
 
 def raw(**columns: object) -> RawPhotometry:
-    return RawPhotometry(tables=(RawTable(columns={key: np.ma.asanyarray(value) if np.ma.isMaskedArray(value) else np.asarray(value) for key, value in columns.items()}),))
+    return RawPhotometry(
+        tables=(
+            RawTable(
+                columns={
+                    key: np.ma.asanyarray(value) if np.ma.isMaskedArray(value) else np.asarray(value)
+                    for key, value in columns.items()
+                }
+            ),
+        )
+    )
 
 
 def test_magnitudes_become_fluxes_and_bands_light_curves() -> None:
-    answer = raw(mjd=[2.0, 1.0, 3.0], mag=[23.9, 21.4, 18.9], magerr=[0.1, 0.1, 0.1], filter=["g", "r", "g"], f=[0, 4, 1])
+    answer = raw(
+        mjd=[2.0, 1.0, 3.0],
+        mag=[23.9, 21.4, 18.9],
+        magerr=[0.1, 0.1, 0.1],
+        filter=["g", "r", "g"],
+        f=[0, 4, 1],
+    )
     result = StandardReducer(columns=Columns(flag="f"), flag_mask=1).reduce(SOURCE, answer)
     red, green = result.lightcurves
     assert (red.band, green.band) == ("r", "g")
@@ -28,7 +43,15 @@ def test_magnitudes_become_fluxes_and_bands_light_curves() -> None:
 def test_fluxes_become_magnitudes_and_times_mjd() -> None:
     answer = raw(jd=[2458000.5], f=[100.0], e=[1.0])
     columns = Columns(time="jd", mag="", mag_err="", flux="f", flux_err="e", band="")
-    reducer = StandardReducer(columns=columns, time_format="jd", time_scale="tdb", exposure_point="middle", band="V", zero_point=25.0, exptime=60.0)
+    reducer = StandardReducer(
+        columns=columns,
+        time_format="jd",
+        time_scale="tdb",
+        exposure_point="middle",
+        band="V",
+        zero_point=25.0,
+        exptime=60.0,
+    )
     (lc,) = reducer.reduce(SOURCE, answer).lightcurves
     assert (lc.band, lc.time[0], lc.mag[0], lc.exptime[0]) == ("V", 58000.0, 20.0, 60.0)
     assert lc.mag_err[0] == pytest.approx(0.010857362)

@@ -36,11 +36,18 @@ def test_rows_times_and_flags_of_real_files_are_those_of_astropy(real_data: Path
             quality = data["SAP_QUALITY" if folder == "kepler" else "QUALITY"][timed]
             mask = (16575 & 4095) | 4096 if qlp else 16575
             np.testing.assert_array_equal(lc.qflag, (quality & mask) != 0)
-            assert (lc.time_system.scale, lc.time_system.reference, lc.time_system.point) == ("tdb", "barycenter", "middle")
+            assert (lc.time_system.scale, lc.time_system.reference, lc.time_system.point) == (
+                "tdb",
+                "barycenter",
+                "middle",
+            )
 
 
 def test_magnitudes_agree_with_the_catalogs(real_data: Path) -> None:
-    for name in ("hlsp_tess-data-alerts_tess_phot_00025155310-s01_tess_v1_lc.fits", "hlsp_qlp_tess_ffi_s0024-0000000188589164_tess_v01_llc.fits"):
+    for name in (
+        "hlsp_tess-data-alerts_tess_phot_00025155310-s01_tess_v1_lc.fits",
+        "hlsp_qlp_tess_ffi_s0024-0000000188589164_tess_v01_llc.fits",
+    ):
         path = real_data / "tess" / name
         (lc,) = reduce(path).lightcurves
         assert lc.mag_moments[0] == pytest.approx(fits.getheader(path)["TESSMAG"], abs=0.1)

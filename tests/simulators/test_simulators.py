@@ -30,7 +30,9 @@ def test_what_is_added_is_the_truth(kind: type) -> None:
     result = simulator.inject((lc,), random_stream(1, "x"))
     (changed,) = result.lightcurves
     profile = gaussian_profile if kind is GaussianSimulator else box_profile
-    expected = lc.flux + sum(truth.amplitude * profile(lc.time - truth.time_peak, truth.width) for truth in result.injections)
+    expected = lc.flux + sum(
+        truth.amplitude * profile(lc.time - truth.time_peak, truth.width) for truth in result.injections
+    )
     np.testing.assert_allclose(changed.flux, expected, rtol=1e-12)
     np.testing.assert_allclose(changed.mag[changed.flux > 0], (23.9 - 2.5 * np.log10(changed.flux[changed.flux > 0])))
     assert [abs(truth.snr) for truth in result.injections] == pytest.approx([8.0] * len(result.injections))

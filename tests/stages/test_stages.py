@@ -55,7 +55,7 @@ def test_a_wrong_config_stops_the_run_and_not_the_source() -> None:
     with pytest.raises(ConfigError):
         download(Survey(answers=(), breaks=ConfigError("no folder")), [SOURCE])
     with pytest.raises(ConfigError):
-        attempt(lambda: (_ for _ in ()).throw(ConfigError("x")), "x")
+        attempt("x", download, Survey(answers=(), breaks=ConfigError("x")), [SOURCE])
 
 
 def test_failures_are_one_sentence() -> None:
@@ -73,7 +73,12 @@ def test_reducers_must_keep_their_word() -> None:
 
     good = flat_lightcurve(3)
     assert reduce(Gives(what=Reduction(lightcurves=(good,))), SOURCE, RAW).lightcurves == (good,)
-    for bad in (None, Reduction(lightcurves=(1,)), Reduction(lightcurves=(good, good)), Reduction(lightcurves=(flat_lightcurve(0),))):
+    for bad in (
+        None,
+        Reduction(lightcurves=(1,)),
+        Reduction(lightcurves=(good, good)),
+        Reduction(lightcurves=(flat_lightcurve(0),)),
+    ):
         with pytest.raises(DataError):
             reduce(Gives(what=bad), SOURCE, RAW)
 
@@ -94,7 +99,11 @@ def test_analyses_must_keep_their_word() -> None:
 
 
 def search(amplitude: float, seed: int = 0) -> tuple[Injection, ...]:
-    simulator = BoxSimulator(events=3.0, width=Distribution(kind="fixed", low=4.0), amplitude=Distribution(kind="fixed", low=amplitude))
+    simulator = BoxSimulator(
+        events=3.0,
+        width=Distribution(kind="fixed", low=4.0),
+        amplitude=Distribution(kind="fixed", low=amplitude),
+    )
     lc = flat_lightcurve(300)
     parts = (StandardAnalysis(), StandardQuality(), PeakFinder())
     found = analyze(*parts, SOURCE, (lc,))
@@ -128,13 +137,29 @@ def test_the_search_of_injected_light_curves_starts_from_the_reduced_flags() -> 
 
 def event(first: float, last: float, lightcurve: int = 1) -> Detection:
     return Detection(
-        lightcurve=lightcurve, first=0, peak=0, last=0, time_first=first, time_peak=first, time_last=last, snr=-9.0, dmag=0.0, n_epochs=1
+        lightcurve=lightcurve,
+        first=0,
+        peak=0,
+        last=0,
+        time_first=first,
+        time_peak=first,
+        time_last=last,
+        snr=-9.0,
+        dmag=0.0,
+        n_epochs=1,
     )
 
 
 def test_recovery_is_overlap_in_the_same_light_curve() -> None:
-    truth = Injection(lightcurve=1, shape="box", time_peak=100.0, width=10.0, amplitude=1.0, snr=1.0, dmag=0.0, n_epochs=3)
-    for detection, expected in ((event(90, 95), True), (event(90, 94.9), False), (event(105, 200), True), (event(99, 101, 2), False)):
+    truth = Injection(
+        lightcurve=1, shape="box", time_peak=100.0, width=10.0, amplitude=1.0, snr=1.0, dmag=0.0, n_epochs=3
+    )
+    for detection, expected in (
+        (event(90, 95), True),
+        (event(90, 94.9), False),
+        (event(105, 200), True),
+        (event(99, 101, 2), False),
+    ):
         judged = _judged(truth, (detection,), ())
         assert judged.recovered is expected
         assert (judged.found_snr == -9.0) is expected

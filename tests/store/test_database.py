@@ -59,7 +59,12 @@ def test_segments_found_on_disk_fill_gaps_and_replace_nothing(database: Database
 def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
     broken = batch("p2", B=Outcome.DONE)
     broken.tables["sources"]["digest"][0] = "x"
-    bad = Batch(stage_key=SPEC.key, root="data", file=broken.file, tables={"sources": {**broken.tables["sources"], "name": np.array([None])}})
+    bad = Batch(
+        stage_key=SPEC.key,
+        root="data",
+        file=broken.file,
+        tables={"sources": {**broken.tables["sources"], "name": np.array([None])}},
+    )
     with pytest.raises(StoreError, match="nothing was changed"):
         database.publish([batch("p1", A=Outcome.DONE), bad], run="r", tokens=None)
     assert outcomes(database) == {}

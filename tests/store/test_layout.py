@@ -30,7 +30,14 @@ def column(kind: str, n: int, seed: int) -> np.ndarray:
     return (rng.random(n) * 100).astype(kind)
 
 
-@given(st.lists(st.lists(st.tuples(st.lists(COLUMN_KINDS, min_size=1, max_size=3), st.integers(0, 4)), max_size=3), min_size=1, max_size=4), st.integers(0, 9))
+@given(
+    st.lists(
+        st.lists(st.tuples(st.lists(COLUMN_KINDS, min_size=1, max_size=3), st.integers(0, 4)), max_size=3),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(0, 9),
+)
 def test_raw_tables_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, shape: list, seed: int) -> None:
     answers = [
         RawPhotometry(
@@ -78,7 +85,8 @@ def test_light_curves_and_scores_come_back_exactly(tmp_path: object) -> None:
         (curve(4, flux=[1.0, np.nan, 3.0, -1.0]).replace(extra={"x": np.arange(4, dtype="f4")}, time_system=system),),
     ]
     scored = [
-        tuple(lc.replace(qflag=lc.flux > 2, extra={**lc.extra, "snr": lc.flux * 2}) for lc in lightcurves) for lightcurves in sources
+        tuple(lc.replace(qflag=lc.flux > 2, extra={**lc.extra, "snr": lc.flux * 2}) for lc in lightcurves)
+        for lightcurves in sources
     ]
     stored = through_disk(tmp_path, layout.pack_lightcurves(sources))
     scores = through_disk(tmp_path, layout.pack_scores(sources, scored))
@@ -95,28 +103,64 @@ def test_light_curves_and_scores_come_back_exactly(tmp_path: object) -> None:
 
 
 def test_records_come_back_exactly(tmp_path: object) -> None:
-    event = Detection(lightcurve=2, first=1, peak=2, last=3, time_first=1.0, time_peak=2.0, time_last=3.0, snr=-7.5, dmag=float("inf"), n_epochs=3)
+    event = Detection(
+        lightcurve=2,
+        first=1,
+        peak=2,
+        last=3,
+        time_first=1.0,
+        time_peak=2.0,
+        time_last=3.0,
+        snr=-7.5,
+        dmag=float("inf"),
+        n_epochs=3,
+    )
     stored = through_disk(tmp_path, {"d": layout.columns_of_records(Detection, [(), (event, event), ()])})["d"]
     assert layout.records_of_columns(Detection, stored, 1) == (event, event)
     assert layout.records_of_columns(Detection, stored, 0) == ()
 
 
 def test_properties_become_columns_of_their_type() -> None:
-    tables = layout.pack_properties([{"n": (1, ""), "x": (2.5, "mag"), "w": ("a", "")}, {}, {"n": (3, ""), "x": (1, "mag"), "b": (True, "")}])
+    tables = layout.pack_properties(
+        [
+            {"n": (1, ""), "x": (2.5, "mag"), "w": ("a", "")},
+            {},
+            {"n": (3, ""), "x": (1, "mag"), "b": (True, "")},
+        ]
+    )
     columns = tables["properties"]
     assert columns["source"].tolist() == [0, 2]
     assert columns["p.n"].dtype == np.int64
     assert columns["p.x"].tolist() == [2.5, 1.0]
     assert columns["p.w"].tolist() == ["a", ""]
-    assert dict(zip(tables["properties.units"]["name"].tolist(), tables["properties.units"]["unit"].tolist(), strict=True))["x"] == "mag"
+    assert (
+        dict(
+            zip(
+                tables["properties.units"]["name"].tolist(),
+                tables["properties.units"]["unit"].tolist(),
+                strict=True,
+            )
+        )["x"]
+        == "mag"
+    )
 
 
 def test_epochs_are_counted_as_by_one_light_curve_after_the_other() -> None:
-    sources = [(curve(5, 1, 2), curve(6, 2, 2, band="g")), (curve(7, ra=np.zeros(7), dec=np.zeros(7)),), (curve(4),)]
+    sources = [
+        (curve(5, 1, 2), curve(6, 2, 2, band="g")),
+        (curve(7, ra=np.zeros(7), dec=np.zeros(7)),),
+        (curve(4),),
+    ]
     scored = [tuple(lc.replace(qflag=lc.flux > 100, extra={"snr": lc.flux - 100}) for lc in lcs) for lcs in sources]
     together, apart = ScoreHistogram(), ScoreHistogram()
     rows = np.array([2, 0, 1])
-    layout.count_epochs(together, layout.pack_lightcurves(sources), np.sort(rows), layout.pack_scores(sources, scored), np.sort(rows))
+    layout.count_epochs(
+        together,
+        layout.pack_lightcurves(sources),
+        np.sort(rows),
+        layout.pack_scores(sources, scored),
+        np.sort(rows),
+    )
     for lcs in scored:
         for lc in lcs:
             apart.add(lc.band, lc.mag, lc.exptime, lc.qflag, {"snr": lc.extra["snr"]})

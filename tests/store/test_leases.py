@@ -24,7 +24,9 @@ HOLD = (
 
 
 def holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "taken\n"
     return process
@@ -69,7 +71,11 @@ def test_a_holder_elsewhere_is_replaced_when_its_count_stands_still(tmp_path: Pa
         def beat() -> None:
             while not stop.wait(0.2):
                 with database.writing() as connection:
-                    connection.execute(update(Lease).where(Lease.token.in_(list(other.tokens.values()))).values(counter=Lease.counter + 1))
+                    connection.execute(
+                        update(Lease)
+                        .where(Lease.token.in_(list(other.tokens.values())))
+                        .values(counter=Lease.counter + 1)
+                    )
 
         beating = threading.Thread(target=beat)
         beating.start()

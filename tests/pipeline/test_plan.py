@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.catalogs.random import RandomCatalog
+from retriever.identity import digest_bytes
+from retriever.outcome import STAGES, Outcome
+from retriever.pipeline.plan import Choice, cut_tasks, derive
+from retriever.source import SourceTable
+
+N = 12
+CATALOG = RandomCatalog(size=N).load()
+
+
+def rows(stage_outcomes: dict[str, list[Outcome | None]], catalog: SourceTable = CATALOG, raw_digest: str = "raw"):
+    """Products as the database gives them: segment k holds source k of each stage."""
+    products = {}
+    for number, stage in enumerate(STAGES):
+        products[stage] = []
+        for k, outcome in enumerate(stage_outcomes.get(stage, [])):
+            if outcome is not None:
+                asked = (
+                    CATALOG.places[k]
+                    if stage == "download"
+                    else digest_bytes(raw_digest.encode(), catalog.digests[k].encode())
+                )
+                segment = None if outcome == Outcome.FAILED else number * 100 + k // 3
+                products[stage].append(
+                    (
+                        str(catalog.name[k]),
+                        asked,
+                        int(outcome),
+                        segment,
+                        k % 3,
+                        1,
+                        "raw" if outcome != Outcome.FAILED else "",
+                        "",
+                    )
+                )
+    return products
+
+
+EVERYTHING = set(range(400))
+ALL = Choice(stages=STAGES, sources=np.ones(N, bool))
+NONE_TRIED = {stage: np.zeros(N, bool) for stage in STAGES}
+DONE = [Outcome.DONE] * N
+
+
+def tasks(state, choice=ALL, size=5, tried=NONE_TRIED):
+    return cut_tasks("demo", state, choice, CATALOG.ra, size, tried)
+
+
+def test_nothing_there_everything_to_do_in_order_of_right_ascension() -> None:
+    found = tasks(derive(CATALOG, {}, EVERYTHING))
+    assert [task.stages for task in found] == [STAGES] * 3
+    assert [task.rows.size for task in found] == [5, 5, 2]
+    ra = CATALOG.ra[np.concatenate([task.rows for task in found])]
+    assert (np.diff(ra) > 0).all()
+
+
+def test_everything_there_nothing_to_do() -> None:
+    state = derive(CATALOG, rows(dict.fromkeys(STAGES, DONE)), EVERYTHING)
+    assert tasks(state) == []
+    assert all((state.outcome(stage) == Outcome.DONE).all() for stage in STAGES)
+
+
+def test_work_is_grouped_by_the_segment_that_holds_the_input() -> None:
+    found = tasks(derive(CATALOG, rows({"download": DONE, "reduce": DONE}), EVERYTHING), size=100)
+    assert [task.stages for task in found] == [("analyze", "simulate")] * 4
+    assert sorted((task.segments["reduce"], sorted(task.rows.tolist())) for task in found) == [
+        (100 + k, [3 * k, 3 * k + 1, 3 * k + 2]) for k in range(4)
+    ]
+
+
+def test_a_missing_file_makes_its_products_again_and_nothing_else() -> None:
+    products = rows(dict.fromkeys(STAGES, DONE))
+    for number, stage in enumerate(STAGES):
+        found = tasks(derive(CATALOG, products, EVERYTHING - {number * 100}))
+        assert [(task.stages, sorted(task.rows.tolist())) for task in found] == [((stage,), [0, 1, 2])]
+
+
+def test_a_changed_answer_makes_its_source_pending() -> None:
+    products = rows(dict.fromkeys(STAGES, DONE))
+    name, asked, *rest = products["download"][4]
+    products["download"][4] = (name, asked, *rest[:4], "another", "")
+    state = derive(CATALOG, products, EVERYTHING)
+    for stage in STAGES[1:]:
+        assert np.flatnonzero(state.outcome(stage) == Outcome.PENDING).tolist() == [4]
+    assert (state.outcome("download") == Outcome.DONE).all()
+
+
+def test_a_changed_catalog_row_makes_its_source_pending_and_a_moved_one_is_asked_for_again() -> None:
+    products = rows(dict.fromkeys(STAGES, DONE))
+    columns = {
+        "name": CATALOG.name,
+        "ra": CATALOG.ra.copy(),
+        "dec": CATALOG.dec,
+        "mag": CATALOG.mag.copy(),
+        "band": CATALOG.band,
+    }
+    columns["mag"][2] += 1
+    columns["ra"][7] += 0.01
+    state = derive(SourceTable.from_columns(**columns), products, EVERYTHING)
+    assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [7]
+    assert np.flatnonzero(state.outcome("analyze") == Outcome.PENDING).tolist() == [2, 7]
+
+
+def test_a_changed_stamp_is_asked_for_again() -> None:
+    stamps = ["x"] * N
+    asked = [digest_bytes(place.encode(), b"x") for place in CATALOG.places]
+    products = {"download": [(str(CATALOG.name[k]), asked[k], 0, 0, k, 1, "raw", "") for k in range(N)]}
+    assert (derive(CATALOG, products, EVERYTHING, stamps).outcome("download") == Outcome.DONE).all()
+    stamps[3] = "y"
+    state = derive(CATALOG, products, EVERYTHING, stamps)
+    assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [3]
+
+
+def test_failures_block_what_stands_on_them_and_empty_is_empty() -> None:
+    download = [Outcome.FAILED, Outcome.EMPTY, *[Outcome.DONE] * (N - 2)]
+    reduce = [None, None, Outcome.FAILED, Outcome.EMPTY, *[Outcome.DONE] * (N - 4)]
+    state = derive(
+        CATALOG,
+        rows(
+            {
+                "download": download,
+                "reduce": reduce,
+                "analyze": [None] * 4 + DONE[4:],
+                "simulate": [None] * 4 + DONE[4:],
+            }
+        ),
+        EVERYTHING,
+    )
+    codes = [[Outcome(int(state.outcome(stage)[k])).name for stage in STAGES] for k in range(4)]
+    assert codes == [
+        ["FAILED", "BLOCKED", "BLOCKED", "BLOCKED"],
+        ["EMPTY"] * 4,
+        ["DONE", "FAILED", "BLOCKED", "BLOCKED"],
+        ["DONE", "EMPTY", "EMPTY", "EMPTY"],
+    ]
+    again = {tuple(task.rows.tolist()): task.stages for task in tasks(state)}
+    assert again == {(0,): STAGES, (2,): STAGES[1:]}
+    tried = {**NONE_TRIED, "download": np.arange(N) == 0}
+    assert [task.rows.tolist() for task in tasks(state, tried=tried)] == [[2]]
+    assert tasks(state, choice=Choice(stages=STAGES, sources=ALL.sources, retry=False)) == []
+
+
+def test_part_of_the_work() -> None:
+    state = derive(CATALOG, {}, EVERYTHING)
+    some = Choice(stages=("download", "reduce"), sources=np.arange(N) < 4)
+    (task,) = tasks(state, choice=some)
+    assert (task.stages, sorted(task.rows.tolist())) == (("download", "reduce"), [0, 1, 2, 3])
+    assert tasks(state, choice=Choice(stages=("analyze",), sources=ALL.sources)) == []
+    half = derive(CATALOG, rows({"download": DONE}), EVERYTHING)
+    assert {task.stages for task in tasks(half, choice=Choice(stages=("reduce", "simulate"), sources=ALL.sources))} == {
+        ("reduce",)
+    }
+
+
+def test_raw_data_that_is_fetched_again_is_judged_before_what_stands_on_it() -> None:
+    products = rows({"download": DONE, "reduce": DONE})
+    state = derive(CATALOG, products, EVERYTHING - {0})
+    found = {task.stages: sorted(task.rows.tolist()) for task in tasks(state, size=100) if "download" in task.stages}
+    assert found == {("download",): [0, 1, 2]}
+
+
+OUTCOME = st.sampled_from([Outcome.DONE, Outcome.EMPTY, Outcome.FAILED, None])
+
+
+@given(
+    st.fixed_dictionaries({stage: st.lists(OUTCOME, min_size=N, max_size=N) for stage in STAGES}),
+    st.integers(1, N),
+    st.sets(st.integers(0, 400)),
+)
+def test_each_pending_source_is_in_one_task_with_all_its_inputs(outcomes, size, gone) -> None:
+    state = derive(CATALOG, rows(outcomes), EVERYTHING - gone)
+    found = tasks(state, size=size)
+    seen: set[int] = set()
+    for task in found:
+        assert 0 < task.rows.size <= size
+        assert not seen & set(task.rows.tolist())
+        seen |= set(task.rows.tolist())
+        first = STAGES.index(task.stages[0])
+        if first > 0:
+            assert STAGES[first - 1] in task.segments
+        if "simulate" in task.stages and "analyze" not in task.stages:
+            assert "analyze" in task.segments
+        for stage, segment in task.segments.items():
+            assert (state.stages[stage].segment[task.rows] == segment).all()
+            assert (state.stages[stage].row[task.rows] >= 0).all()
+    pending = np.zeros(N, bool)
+    for stage in STAGES:
+        upstream = True if stage == "download" else state.outcome(STAGES[STAGES.index(stage) - 1]) == Outcome.DONE
+        pending |= upstream & np.isin(state.outcome(stage), (Outcome.PENDING, Outcome.FAILED))
+    assert seen == set(np.flatnonzero(pending).tolist())
+
+
+def test_names_of_tasks_stages() -> None:
+    assert STAGES == ("download", "reduce", "analyze", "simulate")
+    with pytest.raises(KeyError):
+        derive(CATALOG, {}, EVERYTHING).outcome("process")
