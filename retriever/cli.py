@@ -25,6 +25,7 @@ examples:
   retriever run --cfg job                              the whole config
   retriever status                                     versions and their state
   retriever where NAME                                 the files and rows of a source
+  retriever simulated outputs/DEMO_x NAME lc.parquet   a source's light curves with its injected events
 """
 
 
@@ -85,7 +86,18 @@ def _command(words: list[str]) -> int:
         if name == "where":
             command.add_argument("--data", default=os.environ.get("RETRIEVER_DATA", "data"), help="the data folder")
             command.add_argument("name", help="name or alias of a source")
+    again = commands.add_parser(
+        "simulated",
+        help="make a source's simulated light curves again",
+        description="Make a source's simulated light curves again, and write them as Parquet: one row an epoch.",
+    )
+    again.add_argument("version", help="the version's folder")
+    again.add_argument("name", help="name of a source")
+    again.add_argument("file", help="the Parquet file to write")
+    again.add_argument("--data", default=os.environ.get("RETRIEVER_DATA", "data"), help="the data folder")
     chosen = parser.parse_args(words)
+    if chosen.command == "simulated":
+        return _simulated(chosen)
     from retriever.report import status
 
     outputs = Path(chosen.outputs).expanduser().absolute()
@@ -96,6 +108,18 @@ def _command(words: list[str]) -> int:
         found = status.where(outputs, Path(chosen.data).expanduser().absolute(), chosen.name)
         text = status.where_text(found)
     print(json.dumps(found, indent=2, default=str) if chosen.json else text)
+    return 0
+
+
+def _simulated(chosen: argparse.Namespace) -> int:
+    from retriever.pipeline.again import simulated_lightcurves
+    from retriever.report.tables import write_lightcurves
+
+    sys.path.insert(0, str(Path.cwd()))
+    folder = Path(chosen.version).expanduser().absolute()
+    found = simulated_lightcurves(folder, chosen.name, Path(chosen.data).expanduser().absolute())
+    rows = write_lightcurves(Path(chosen.file), {name: one.lightcurves for name, one in found.items()})
+    print(f"{rows} epochs of {sum(len(one.lightcurves) for one in found.values())} light curves: {chosen.file}")
     return 0
 
 

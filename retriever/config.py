@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from retriever.errors import ConfigError, nearest
 from retriever.verbs import VERBS
 
-__all__ = ["CONFIG_FOLDER", "Setup", "build", "build_setup", "frozen_yaml"]
+__all__ = ["CONFIG_FOLDER", "Setup", "build", "build_setup", "frozen_yaml", "load_frozen", "typed"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -177,6 +177,23 @@ def _class(target: str, verb: str, where: str) -> type:
 def frozen_yaml(config: DictConfig) -> str:
     """The composed config, interpolations resolved, as YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(_resolved(config)))
+
+
+def load_frozen(path: Path) -> DictConfig:
+    """The config that a version was made with.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing or is no config.
+    """
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, ValueError, OmegaConfBaseException) as error:
+        raise ConfigError(f"cannot read {path} ({' '.join(str(error).split())}); name a version's folder") from error
+    if not isinstance(config, DictConfig):
+        raise ConfigError(f"{path} is no config of a version; name a version's folder")
+    return config
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:

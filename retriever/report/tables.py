@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from retriever.errors import StoreError
 from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHistogram, SparseCounts
 from retriever.identity import canonical_hash
+from retriever.lightcurve import Lightcurve
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
 from retriever.store.layout import count_epochs
 from retriever.store.segments import temporary_path
 
-__all__ = ["Counted", "FreshCounts", "write_tables"]
+__all__ = ["Counted", "FreshCounts", "write_lightcurves", "write_tables"]
 
 UNITS = {
     "ra": "deg", "dec": "deg", "pmra": "mas/yr", "pmdec": "mas/yr", "parallax": "mas", "epoch": "yr",
@@ -125,6 +126,45 @@ def write_tables(folder: Path, counted: Counted) -> bool:
             f"cannot write the tables in {folder}: {error.strerror or error}; free some space and run again"
         ) from error
     return True
+
+
+def write_lightcurves(path: Path, of_observatories: Mapping[str, tuple[Lightcurve, ...]]) -> int:
+    """Write light curves into one Parquet file, a row an epoch; gives the number of rows.
+
+    Raises
+    ------
+    StoreError
+        When the file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    chunks = [
+        {
+            "observatory": np.full(lc.n_epochs, name),
+            "number": np.full(lc.n_epochs, lc.number),
+            "band": np.full(lc.n_epochs, lc.band),
+            "series": np.full(lc.n_epochs, lc.series),
+            **{
+                key: getattr(lc, key)
+                for key in ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag")
+            },
+        }
+        for name, lightcurves in of_observatories.items()
+        for lc in lightcurves
+    ]
+    columns = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]} if chunks else {}
+    try:
+        pq.write_table(_arrow_table(columns), path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
+    return sum(lc.n_epochs for lightcurves in of_observatories.values() for lc in lightcurves)
+
+
+def _arrow_table(columns: Mapping[str, Any]) -> Any:
+    import pyarrow as pa
+
+    arrays = {name: _arrow(values) for name, values in columns.items()}
+    return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
 
 
 def _state_digest(counted: Counted) -> str:

@@ -286,8 +286,19 @@ def test_kept_simulated_light_curves_are_those_made_again(retriever, stand) -> N
     _, stored = read(
         sorted(stand.glob("outputs/.stages/simulate/**/*.h5"))[0], ["sources", "simulated_*", "injections"]
     )
-    assert len(stored["simulated_lightcurves"]["source"]) == len(set(stored["injections"]["source"].tolist()))
-    assert "flux" in stored["simulated_epochs"]
+    assert len(stored["simulated_lightcurves"]["source"]) == len(set(stored["injections"]["source"].tolist())) > 0
+    index, epochs = stored["simulated_lightcurves"], stored["simulated_epochs"]
+    folder = version_folder(stand / "outputs")
+    for k, row in enumerate(index["source"].tolist()):
+        name = str(stored["sources"]["name"][row])
+        ended = retriever("simulated", str(folder), name, "again.parquet")
+        assert ended.code == 0, ended
+        again = pd.read_parquet("again.parquet")
+        first, n = int(index["first"][k]), int(index["n_rows"][k])
+        for column in ("time", "flux", "mag"):
+            assert again[column].to_numpy().tobytes() == epochs[column][first : first + n].tobytes()
+    assert retriever("simulated", str(folder), "nobody", "x.parquet").code == 1
+    assert retriever("simulated", "nowhere", name, "x.parquet").code == 2
 
 
 def test_twenty_processes_one_hash(retriever, stand) -> None:
