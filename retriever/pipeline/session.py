@@ -43,18 +43,18 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
     choice, stamps = choose(sources, settings), stamps_of(recipe, sources)
     state = repositories(Path.cwd(), (paths.data_root, paths.outputs_root))
     version = make_version(project, setup.components["catalog"], sources, recipe, state)
-    database = Database(store.url or "", paths.outputs_root)
-    version.open_folder(frozen_yaml(config), state, recipe)
-    name = new_run_name()
-    with _logged(version.folder / "runs" / name, verbose or settings.verbose):
-        for reason, count in sources.skipped.items():
-            log.warning("the catalog has %d row(s) that were left out: %s", count, reason)
-        log.info("run %s of version %s, commits %s", name, version.name, version.inputs["commits"])
+    with Database(store.url or "", paths.outputs_root) as database:
+        version.open_folder(frozen_yaml(config), state, recipe)
+        name = new_run_name()
         run = Run(
             recipe=recipe, sources=sources, stamps=stamps, choice=choice, version=version, settings=settings,
             engine=setup.components["executor"], database=database, name=name,
         )  # fmt: skip
-        return run.run()
+        with _logged(version.folder / "runs" / name, verbose or settings.verbose):
+            for reason, count in sources.skipped.items():
+                log.warning("the catalog has %d row(s) that were left out: %s", count, reason)
+            log.info("run %s of version %s, commits %s", name, version.name, version.inputs["commits"])
+            return run.run()
 
 
 def make_recipe(setup: Setup, seed: int, paths: Paths) -> Recipe:

@@ -14,7 +14,8 @@ __all__ = ["versions", "versions_text", "where", "where_text"]
 
 def versions(outputs: Path) -> list[dict[str, Any]]:
     """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
-    found = _database(outputs).versions()
+    with _database(outputs) as database:
+        found = database.versions()
     flat = {version["name"]: _flat(_parameters(version["story"])) for version in found}
     differing: dict[str, set[str]] = {}
     for project in {version["project"] for version in found}:
@@ -89,9 +90,9 @@ def where(outputs: Path, data: Path, name: str) -> dict[str, Any]:
     StoreError
         When nothing is known of such a source.
     """
-    database = _database(outputs)
-    names = database.source_names(name) or [name]
-    products = [{"source": one, **product} for one in names for product in database.products_of(one)]
+    with _database(outputs) as database:
+        names = database.source_names(name) or [name]
+        products = [{"source": one, **product} for one in names for product in database.products_of(one)]
     if not products:
         raise StoreError(f"nothing is known of a source {name!r} in {outputs}; see sources.parquet in a version folder")
     rows = []

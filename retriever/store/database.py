@@ -2,6 +2,7 @@
 
 import functools
 import json
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Database:
     def __init__(self, url: str, outputs: Path) -> None:
         self.url = make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
         self.engine = create_engine(self.url)
+        self.close = weakref.finalize(self, self.engine.dispose)
+        """Close all connections, at the latest when nobody holds this object any more."""
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -67,6 +70,12 @@ class Database:
             ) from error
         except SQLAlchemyError as error:
             raise StoreError(f"cannot open the database {self.url!r}: {_reason(error)}") from error
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _open(self, outputs: Path) -> None:
         with self.writing() as connection:
