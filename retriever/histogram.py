@@ -102,9 +102,10 @@ class ScoreHistogram:
             known = ~np.isnan(score)
             cell = axis.bins(score[known]) * inner + context[known]
             cell += np.where(qflag[known], axis.size * inner, 0)
-            self._add_cells(axis.name, band, *np.unique(cell, return_counts=True))
+            counts = np.bincount(cell)
+            self._add_cells(axis.name, band, slice(counts.size), counts)
 
-    def _add_cells(self, score: str, band: str, cells: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    def _add_cells(self, score: str, band: str, cells: NDArray[np.int64] | slice, counts: NDArray[np.int64]) -> None:
         size = 2 * int(np.prod([axis.size for axis in CONTEXT_AXES])) * _axis(score).size
         total = self._sums.setdefault((score, band), np.zeros(size, np.int64))
         total[cells] += counts

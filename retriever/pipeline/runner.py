@@ -37,6 +37,9 @@ __all__ = ["Run", "RunSummary", "choose", "stamps_of"]
 
 log = logging.getLogger("retriever")
 
+PUBLISH_SECONDS = 0.3
+"""What came back in so long goes into one transaction. A crash before it leaves segments that the next run adopts."""
+
 
 @dataclass(kw_only=True)
 class RunSummary:
@@ -240,6 +243,8 @@ class Run:
         blob = recipe_blob(self.recipe)
         waiting = iter(tasks)
         flying: dict[Future[JobResult], Task] = {}
+        finished: list[tuple[Task, JobResult]] = []
+        published = time.monotonic()
         try:
             while True:
                 while len(flying) < self.engine.in_flight and not self._stopping.is_set():
@@ -251,14 +256,16 @@ class Run:
                 if not flying:
                     break
                 done, _ = wait(flying, timeout=0.5, return_when=FIRST_COMPLETED)
-                finished = [(flying.pop(future), future.result()) for future in list(flying) if future in done]
-                if finished:
-                    self._take_back(finished, leases, progress, tried)
+                finished += [(flying.pop(future), future.result()) for future in list(flying) if future in done]
+                if time.monotonic() - published > PUBLISH_SECONDS or any(result.error for _, result in finished):
+                    ready, finished, published = finished, [], time.monotonic()
+                    self._take_back(ready, leases, progress, tried)
         except BrokenProcessPool as error:
             raise StoreError("a worker process died, perhaps for want of memory; run again to go on") from error
         finally:
             for future in flying:
                 future.cancel()
+            self._take_back(finished, leases, progress, tried)
         if self._stopping.is_set():
             raise KeyboardInterrupt
 

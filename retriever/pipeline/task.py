@@ -351,7 +351,17 @@ class _Book:
 
 def _words(reduction: Reduction) -> list[object]:
     words = [
-        (lc.band, lc.series, lc.number, lc.of, lc.zero_point, lc.flux_unit, lc.time_system)
+        (
+            lc.band,
+            lc.series,
+            lc.number,
+            lc.of,
+            lc.zero_point,
+            lc.flux_unit,
+            lc.time_system.scale,
+            lc.time_system.reference,
+            lc.time_system.point,
+        )
         for lc in reduction.lightcurves
     ]
     return [words, sorted(reduction.dropped.items())]

@@ -456,6 +456,7 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 8000")
+    connection.execute("PRAGMA cache_size = -32768")  # sources come in order of place, rows lie in order of name
 
 
 def _begin_sqlite(connection: Connection) -> None:
