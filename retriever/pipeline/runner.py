@@ -367,12 +367,9 @@ class Run:
             columns=self.database.columns,
             fresh=self._fresh,
         )
-        summary_file = self.version.folder / "counts.json"
-        written = write_tables(self.version.folder, counted)
-        if written or not summary_file.exists():
+        if write_tables(self.version.folder, counted):
             self.database.add_sources(_source_rows(self.sources))
-            write_text(self.recipe.outputs, summary_file, json.dumps(_counts(self.version.folder)) + "\n")
-        vars(self.summary).update(json.loads(summary_file.read_text()))
+        vars(self.summary).update(_counts(self.version.folder))
         if self.summary.state == "complete":
             self.summary.state = self._state(states)
 
@@ -452,11 +449,11 @@ def _counts(folder: Path) -> dict[str, int]:
         name: pq.read_metadata(folder / f"{name}.parquet").num_rows
         for name in ("lightcurves", "detections", "injections")
     }
-    recovered = 0
-    if rows["injections"]:
-        recovered = int(
-            np.count_nonzero(pq.read_table(folder / "injections.parquet", columns=["recovered"])["recovered"])
-        )
+    import pyarrow.compute as pc
+
+    with pq.ParquetFile(folder / "injections.parquet") as injections:  # pq.read_table would import pandas
+        column = injections.read(columns=["recovered"])["recovered"]
+    recovered = int(pc.sum(column).as_py() or 0)
     return {**rows, "recovered": recovered}
 
 

@@ -18,21 +18,11 @@ from retriever.errors import ConfigError, StoreError
 from retriever.fingerprint import user_modules
 from retriever.identity import canonical_hash, digest_bytes
 from retriever.pipeline.recipe import Recipe, describe
+from retriever.report.tables import TABLES
 from retriever.source import SourceTable
 from retriever.store.segments import temporary_path
 
 __all__ = ["Project", "Version", "environment", "make_version", "new_run_name", "write_text"]
-
-TABLES = (
-    "sources.parquet",
-    "products.parquet",
-    "lightcurves.parquet",
-    "detections.parquet",
-    "injections.parquet",
-    "properties.parquet",
-    "histograms.nc",
-)
-"""The files of a version folder that are made anew at the end of each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +78,9 @@ class Version:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             record = self.folder / "version.json"
-            if record.exists() and json.loads(record.read_text()).get("hash") == self.hash:
+            if _hash_in(record) == self.hash and (self.folder / "config.yaml").exists():
                 return
-            for name in reversed(TABLES):
+            for name in TABLES:
                 (self.folder / name).unlink(missing_ok=True)
             write_text(root, self.folder / "config.yaml", config_yaml)
             patch = "".join(repository.patch for repository in repositories.values())
@@ -197,6 +187,14 @@ def _repository(folder: Path, ignored: tuple[Path, ...]) -> Repository:
             )
     except (git.exc.GitError, ValueError, OSError):
         return Repository()
+
+
+def _hash_in(record: Path) -> str:
+    """Hash that a version folder says it is of; "" where there is none, or it cannot be read."""
+    try:
+        return str(json.loads(record.read_text(encoding="utf-8"))["hash"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _installed_identity() -> str:

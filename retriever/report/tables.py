@@ -18,7 +18,18 @@ from retriever.source import SourceTable
 from retriever.store.layout import count_epochs
 from retriever.store.segments import temporary_path
 
-__all__ = ["Counted", "FreshCounts", "write_lightcurves", "write_tables"]
+__all__ = ["TABLES", "Counted", "FreshCounts", "write_lightcurves", "write_tables"]
+
+TABLES = (
+    "products.parquet",
+    "sources.parquet",
+    "lightcurves.parquet",
+    "detections.parquet",
+    "injections.parquet",
+    "properties.parquet",
+    "histograms.nc",
+)
+"""The files of a version folder that runs make anew; the first says which state they are of."""
 
 UNITS = {
     "ra": "deg", "dec": "deg", "pmra": "mas/yr", "pmdec": "mas/yr", "parallax": "mas", "epoch": "yr",
@@ -185,8 +196,11 @@ def _state_written(folder: Path) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not all((folder / name).exists() for name in TABLES):
+        return ""
     try:
-        metadata = pq.read_schema(folder / "products.parquet").metadata or {}
+        footers = [pq.read_metadata(folder / name) for name in TABLES if name.endswith(".parquet")]
+        metadata = footers[0].metadata or {}
     except (OSError, pa.ArrowInvalid):
         return ""
     return str(metadata.get(b"retriever.state", b"").decode())

@@ -171,6 +171,24 @@ def test_an_altered_file_is_never_read_in_silence(retriever, stand) -> None:
     assert retriever("run", *SMALL).code == 0
 
 
+@pytest.mark.parametrize("name", ["version.json", "products.parquet", "config.yaml", "detections.parquet"])
+def test_a_damaged_or_missing_file_of_a_version_folder_is_made_again(retriever, stand, name: str) -> None:
+    retriever("run", *SMALL)
+    folder = version_folder(stand / "outputs")
+    before = tables(folder)
+    for damage in ("{junk", None):
+        (folder / name).unlink()
+        if damage:
+            (folder / name).write_text(damage)
+        ended = retriever("run", *SMALL)
+        assert ended.code == 0, ended
+        assert computed(folder) == nothing()
+        if damage is None or name in ("version.json", "products.parquet"):
+            assert (folder / name).read_bytes()[:5] != b"{junk"
+            for table, frame in tables(folder).items():
+                pd.testing.assert_frame_equal(frame, before[table])
+
+
 def test_the_database_can_be_lost(retriever, stand) -> None:
     retriever("run", *SMALL)
     folder = version_folder(stand / "outputs")
