@@ -13,7 +13,7 @@ from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
 from retriever.verbs import NO_RESULT, each
 
-__all__ = ["FolderObservatory", "file_stamp"]
+__all__ = ["FolderObservatory", "file_stamp", "read_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +57,7 @@ class FolderObservatory:
         return [" ".join(map(file_stamp, paths)) for paths in files]
 
     def _read(self, source: Source) -> RawPhotometry:
-        paths = self._of(source.name, source.aliases)
-        return RawPhotometry(
-            tables=tuple(read_table(path) for path in paths),
-            provenance={"address": "file:", "request": ", ".join(path.name for path in paths)},
-        )
+        return read_files(self._of(source.name, source.aliases))
 
     def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
         words = {word for one in (name, *aliases) for word in (one, one.replace(" ", "_"))}
@@ -97,6 +93,14 @@ def names_in(file_name: str, before: re.Pattern[str], after: re.Pattern[str]) ->
     ends = [k for k in range(1, n + 1) if after.fullmatch(file_name, k) and is_edge(k)]
     words = [file_name[start:end] for start in starts for end in ends if end > start]
     return [word for word in words if word[0].isalnum() or len(starts) == 1]
+
+
+def read_files(paths: Sequence[Path]) -> RawPhotometry:
+    """All tables of a source's files; none when there are no files."""
+    return RawPhotometry(
+        tables=tuple(read_table(path) for path in paths),
+        provenance={"address": "file:", "request": ", ".join(path.name for path in paths)},
+    )
 
 
 def file_stamp(path: Path) -> str:

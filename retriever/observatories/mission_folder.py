@@ -7,8 +7,7 @@ from pathlib import Path
 
 from retriever.errors import ConfigError
 from retriever.fits_folder import archive_files, existing_folder
-from retriever.formats import read_table
-from retriever.observatories.folder import file_stamp
+from retriever.observatories.folder import file_stamp, read_files
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
 from retriever.verbs import NO_RESULT, each
@@ -50,11 +49,7 @@ class MissionFolderObservatory:
         return [" ".join(map(file_stamp, paths)) for paths in files]
 
     def _read(self, source: Source) -> RawPhotometry:
-        paths = self._of(source.name, source.aliases)
-        return RawPhotometry(
-            tables=tuple(read_table(path) for path in paths),
-            provenance={"address": "file:", "request": ", ".join(path.name for path in paths)},
-        )
+        return read_files(self._of(source.name, source.aliases))
 
     def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
         return sorted({path for word in (name, *aliases) for path in self._files.get(word, ())})

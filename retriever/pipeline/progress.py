@@ -13,7 +13,7 @@ __all__ = ["Progress"]
 class Progress:
     """A bar on the terminal, or nothing where there is none to see it."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self) -> None:
         console = Console(stderr=True)
         self._console = console
         self._bar = Bar(
@@ -26,7 +26,7 @@ class Progress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
-            disable=quiet or not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty(),
             transient=True,
         )
         self._task = self._bar.add_task("", total=0, rate="", failed="")

@@ -96,13 +96,11 @@ class Run:
         The opened database.
     name
         Name of the run.
-    quiet
-        Whether to leave out the progress bar.
     """
 
     def __init__(
         self, *, recipe: Recipe, sources: SourceTable, stamps: Mapping[str, list[str]], choice: Choice,
-        version: Version, settings: RunSettings, engine: Engine, database: Database, name: str, quiet: bool = False,
+        version: Version, settings: RunSettings, engine: Engine, database: Database, name: str,
     ) -> None:  # fmt: skip
         self.recipe, self.sources, self.version = recipe, sources, version
         self.settings, self.engine, self.database, self.name = settings, engine, database, name
@@ -112,9 +110,8 @@ class Run:
         self._specs = [spec for specs in recipe.specs.values() for spec in specs.values()]
         self._ids = database.stage_ids(self._specs)
         self._stamps = stamps
-        self._quiet = quiet
         self._stopping = threading.Event()
-        self._failed_in_a_row = 0
+        self._failed = self._failed_in_a_row = 0
         self._is_current = True
         self._fresh = FreshCounts()
         self._state_now: tuple[dict[str, SurveyState], dict[int, tuple[str, str, int, str]]]
@@ -209,7 +206,7 @@ class Run:
         self._is_current = False
         with (
             LeaseHolder(self.database, self.name) as leases,
-            Progress(self._quiet) as progress,
+            Progress() as progress,
             self.engine.start() as executor,
             self._interruptible(),
         ):
@@ -321,11 +318,11 @@ class Run:
 
     def _judge(self, failed: Any) -> None:
         """Stop a run that will not get anywhere."""
-        self.summary.failures += [""] * int(failed.sum())
+        self._failed += int(failed.sum())
         for one in failed.tolist():
             self._failed_in_a_row = self._failed_in_a_row + 1 if one else 0
         total, in_a_row = self.settings.max_failures, self.settings.max_failures_in_a_row
-        if total is not None and len(self.summary.failures) > total:
+        if total is not None and self._failed > total:
             raise HopelessRun(f"more than {total} sources failed (run.max_failures); mend the cause and run again")
         if in_a_row is not None and self._failed_in_a_row > in_a_row:
             raise HopelessRun(
