@@ -335,9 +335,11 @@ class Run:
         """The first Ctrl-C lets the batches in work come to their end, the second ends the run at once."""
 
         def stop(number: int, frame: Any) -> None:
-            if self._stopping.is_set() or self.engine.in_flight == 1:
+            # what a handler raises may be swallowed, as within a weakref's callback: the flag alone is sure to be seen
+            if self._stopping.is_set():
                 raise KeyboardInterrupt
             self._stopping.set()
+            os.write(2, b"retriever: finishing the batches in work; once more to stop at once\n")
 
         if threading.current_thread() is not threading.main_thread():
             yield
