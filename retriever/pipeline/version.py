@@ -92,6 +92,10 @@ class Version:
                 "inputs": self.inputs,
                 "created": _now(),
                 "environment": environment(),
+                "uncommitted": {
+                    name: {"dirty": repository.is_dirty, "untracked": list(repository.untracked)}
+                    for name, repository in repositories.items()
+                },
             }
             write_text(root, record, json.dumps(story, indent=2, sort_keys=True) + "\n")
         except FileExistsError as error:

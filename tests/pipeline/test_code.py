@@ -1,5 +1,6 @@
 """What a change of retriever's own code makes pending: run from a copy of the checkout, a repository of its own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -69,6 +70,7 @@ def test_words_recompute_nothing_and_lines_what_stands_on_them(copy: Path) -> No
     assert "computed now: reduce 10, analyze 10, simulate 10" in run(copy)
     (changed,) = [path for path in copy.glob("outputs/DEMO_*/uncommitted.patch") if path.read_text()]
     assert "+    half = n // 2 + 0" in changed.read_text()
+    assert json.loads(changed.with_name("version.json").read_text())["uncommitted"]["retriever"]["dirty"] is True
 
     change(copy / "retriever" / "finders" / "peak.py", "free = np.ones(", "free = 1 == np.ones(")
     assert "computed now: analyze 10, simulate 10" in run(copy)
