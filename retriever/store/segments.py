@@ -237,7 +237,7 @@ def remove_leftovers(root: Path) -> None:
     """Remove temporary files of processes on this host that are no more."""
     for path in (root / ".tmp").glob(f"{socket.gethostname()}.*.*"):
         pid = path.name.removeprefix(f"{socket.gethostname()}.").split(".")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if pid.isdigit() and not _alive(pid):
             path.unlink(missing_ok=True)
 
 
@@ -291,3 +291,11 @@ def _decoded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if values.size and raw.max() < 128:
         return raw.astype(np.uint32).view(f"U{width}").reshape(values.shape)
     return np.asarray(np.char.decode(values, "utf-8"))
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process is there and not a zombie, which waits to be buried and writes no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
