@@ -10,11 +10,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["DIGEST_CHARS", "canonical_hash", "digest_bytes", "random_stream"]
+__all__ = [
+    "DIGEST_CHARS",
+    "Digests",
+    "canonical_hash",
+    "digest_bytes",
+    "digest_each",
+    "join_digests",
+    "pack_digests",
+    "random_stream",
+    "unpack_digests",
+]
 
 DIGEST_CHARS = 32
 """Length of a digest in hexadecimal characters: 128 bits, safe for billions of products."""
+
+Digests = NDArray[np.bytes_]
+"""Digests in hexadecimal characters (dtype S32); empty where there is none."""
 
 
 def canonical_hash(value: Any) -> str:
@@ -96,6 +110,53 @@ def digest_bytes(*parts: Any) -> str:
     for part in parts:
         hasher.update(part)
     return hasher.hexdigest()[:DIGEST_CHARS]
+
+
+def digest_each(parts: Iterable[bytes]) -> Digests:
+    """Digest each of many byte strings.
+
+    Examples
+    --------
+    >>> digest_each([b"ab"])[0].decode() == digest_bytes(b"ab")
+    True
+    """
+    return unpack_digests(b"".join([hashlib.sha256(part).digest()[: DIGEST_CHARS // 2] for part in parts]))
+
+
+def join_digests(first: Digests, second: Digests) -> Digests:
+    """Digest pairs of digests; empty where the first is.
+
+    Examples
+    --------
+    >>> one = digest_each([b"ab"])
+    >>> join_digests(one, one)[0].decode() == digest_bytes(one[0] + one[0])
+    True
+    """
+    joined = np.zeros(first.size, f"S{DIGEST_CHARS}")
+    there = first != b""
+    pairs = np.column_stack([first[there], second[there]]).tobytes()
+    width = 2 * DIGEST_CHARS
+    joined[there] = digest_each(pairs[start : start + width] for start in range(0, len(pairs), width))
+    return joined
+
+
+def pack_digests(digests: Digests) -> bytes:
+    """Digests as bytes, 16 each; zeros where there is none.
+
+    Examples
+    --------
+    >>> unpack_digests(pack_digests(np.array([b"0f" * 16, b""]))).tolist()
+    [b'0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f', b'']
+    """
+    filled = np.where(digests == b"", np.array(b"0" * DIGEST_CHARS), digests)
+    return bytes.fromhex(filled.tobytes().decode())
+
+
+def unpack_digests(packed: bytes) -> Digests:
+    """The inverse of `pack_digests`."""
+    digests = np.frombuffer(packed.hex().encode(), f"S{DIGEST_CHARS}")
+    none = digests == b"0" * DIGEST_CHARS
+    return np.where(none, np.array(b""), digests) if none.any() else digests
 
 
 def random_stream(seed: int, *words: str | int) -> np.random.Generator:

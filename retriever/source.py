@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retriever.astrometry import moved
 from retriever.errors import CatalogError
-from retriever.identity import canonical_hash, digest_bytes
+from retriever.identity import Digests, digest_bytes, digest_each
 
 __all__ = ["PLACE_ARCSEC", "Source", "SourceTable"]
 
@@ -148,6 +148,9 @@ class SourceTable:
             raise CatalogError("the catalog has no sources; give it at least one row with a name, ra and dec")
         if (self.name == "").any():
             raise CatalogError(f"row {int(np.argmax(self.name == ''))} of the catalog has no name; name every source")
+        points = np.ascontiguousarray(self.name).view(np.uint32).reshape(n, -1)
+        if ((points[:, :-1] == 0) & (points[:, 1:] != 0)).any():
+            raise CatalogError("a name in the catalog has a NUL character in it; take it out")
         self._check_names()
         self._check_positions()
 
@@ -206,7 +209,7 @@ class SourceTable:
         )
 
     @cached_property
-    def digests(self) -> list[str]:
+    def digests(self) -> Digests:
         """Digest of all that is known of each source: one changed field changes just this source's."""
         numbers = np.column_stack([getattr(self, key) for key in _NUMBERS]) + 0.0
         numbers[np.isnan(numbers)] = np.nan  # one bit pattern for all NaN
@@ -216,23 +219,22 @@ class SourceTable:
         if self.aliases:
             words.append(list(self.aliases))
         header = repr(extra_names).encode()
-        return [
-            digest_bytes(header, block[row * stride : (row + 1) * stride], repr(texts).encode())
+        return digest_each(
+            b"".join((header, block[row * stride : (row + 1) * stride], repr(texts).encode()))
             for row, texts in enumerate(zip(*words, strict=True))
-        ]
+        )
 
     @cached_property
-    def places(self) -> list[str]:
+    def places(self) -> Digests:
         """Name and place of each source to 0.1 arcsec: what an archive is asked for."""
         per_degree = round(3600 / PLACE_ARCSEC)
         right = np.rint(self.ra * per_degree).astype(np.int64) % (360 * per_degree)
         up = np.rint(self.dec * per_degree).astype(np.int64)
-        return [
-            digest_bytes(repr(place).encode())
-            for place in zip(self.name.tolist(), right.tolist(), up.tolist(), strict=True)
-        ]
+        return digest_each(
+            repr(place).encode() for place in zip(self.name.tolist(), right.tolist(), up.tolist(), strict=True)
+        )
 
     @cached_property
     def digest(self) -> str:
         """Digest of the whole catalog, whatever the order of its rows."""
-        return canonical_hash(sorted(self.digests))
+        return digest_bytes(np.sort(self.digests).tobytes())

@@ -167,7 +167,7 @@ def test_where_and_status(retriever, stand) -> None:
         import h5py
 
         with h5py.File(row["file"]) as segment:
-            assert segment["sources/name"].asstr()[row["row"]] == "random_000001"
+            assert segment["sources"]["name"][row["row"]].decode() == "random_000001"
     assert "download  done" in retriever("where", "random_000001").out
     ended = retriever("where", "nobody")
     assert (ended.code, "nothing is known" in ended.err) == (1, True)

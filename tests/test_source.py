@@ -19,6 +19,7 @@ def table(**changes: object) -> SourceTable:
     [
         ({"name": ["A", "A", "C"]}, "'A'"),
         ({"name": ["A", "", "C"]}, "row 1"),
+        ({"name": ["A", "B\0b", "C"]}, "NUL"),
         ({"ra": [0.0, 360.0, 1.0]}, "'B' has ra=360"),
         ({"ra": [0.0, np.nan, 1.0]}, "'B' has ra=nan"),
         ({"dec": [0.0, 0.0, 90.1]}, "'C'"),
@@ -42,14 +43,14 @@ def test_a_changed_field_changes_its_sources_digest_alone() -> None:
         after = table(**{"mag": [1.0, 2.0, np.nan], **changes})
         same = [a == b for a, b in zip(before.digests, after.digests, strict=True)]
         assert same in ([True, False, True], [False, False, False])
-        assert same[1] is False
-    assert table(mag=[1.0, 2.0, np.nan]).digests == before.digests
+        assert not same[1]
+    assert table(mag=[1.0, 2.0, np.nan]).digests.tolist() == before.digests.tolist()
 
 
 def test_places_are_those_of_a_tenth_of_an_arcsec() -> None:
     step = 0.1 / 3600
     near, far = table(ra=[0.0, 10.0 + 0.2 * step, 359.9]), table(ra=[0.0, 10.0 + 2 * step, 359.9])
-    assert near.places == table().places
+    assert near.places.tolist() == table().places.tolist()
     assert [a == b for a, b in zip(far.places, table().places, strict=True)] == [True, False, True]
     assert near.digests[1] != table().digests[1]
 

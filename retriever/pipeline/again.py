@@ -55,10 +55,7 @@ def simulated_lightcurves(version: Path, name: str, data: Path) -> dict[str, Sim
     for observatory, specs in recipe.specs.items():
         ids = database.stage_ids(specs.values())
         segments = database.segments(ids.values())
-        products = {
-            stage: [one for one in database.products(ids[spec.key]) if one[0] == source.name]
-            for stage, spec in specs.items()
-        }
+        products = {stage: database.products(ids[spec.key]) for stage, spec in specs.items()}
         stamps = getattr(recipe.surveys[observatory].observatory, "stamps", None)
         state = derive(sources, products, segments, list(stamps(sources)) if stamps else None)
         outcome = int(state.outcome("simulate")[row])

@@ -6,21 +6,19 @@ input of all later stages is the digest of the raw photometry with that of the c
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.identity import digest_bytes
+from retriever.identity import Digests, digest_each, join_digests
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
+from retriever.store.products import NOWHERE, Products, latest
 
 __all__ = ["Choice", "StageState", "SurveyState", "Task", "cut_tasks", "derive"]
-
-ProductRow = tuple[str, str, int, int | None, int | None, int, str, str]
-"""Source, input, outcome, segment, source row, rows, digest, message: as the database gives them."""
 
 Flags = NDArray[np.bool_]
 
@@ -37,8 +35,10 @@ class StageState:
         Where the product lies; −1 where it lies nowhere.
     n_rows
         Rows of the product: raw rows, epochs, detections, injections.
-    digest, input, message
-        Text by source; "" where there is none.
+    digest, input
+        Digests; empty where there is none.
+    message
+        Sentences, by source.
     stood
         True where there is a product of some input, be it the present one or not.
     """
@@ -47,8 +47,8 @@ class StageState:
     segment: NDArray[np.int64]
     row: NDArray[np.int64]
     n_rows: NDArray[np.int64]
-    digest: list[str]
-    input: list[str]
+    digest: Digests
+    input: Digests
     stood: NDArray[np.bool_]
     message: dict[int, str] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class Task:
 
 def derive(
     catalog: SourceTable,
-    products: Mapping[str, Iterable[ProductRow]],
+    products: Mapping[str, Products],
     present: Mapping[int, Any] | set[int],
     stamps: Sequence[str] | None = None,
 ) -> SurveyState:
@@ -116,7 +116,7 @@ def derive(
     catalog
         The sources.
     products
-        Stage to the rows of the database.
+        Stage to its products; a stage without any may be left out.
     present
         Ids of the segments whose files are there.
     stamps
@@ -124,50 +124,58 @@ def derive(
     """
     asked = catalog.places
     if stamps is not None:
-        asked = [digest_bytes(place.encode(), stamp.encode()) for place, stamp in zip(asked, stamps, strict=True)]
-    raw = _matched(catalog, asked, products.get("download", ()), present)
-    inputs = [
-        digest_bytes(digest.encode(), row.encode()) if digest else ""
-        for digest, row in zip(raw.digest, catalog.digests, strict=True)
-    ]
+        asked = join_digests(asked, digest_each(stamp.encode() for stamp in stamps))
+    none = Products.unpack([])
+    raw = _matched(catalog, asked, products.get("download", none), present)
+    inputs = join_digests(raw.digest, catalog.digests)
     stages = {"download": raw}
+    asks = bool(((raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)).any())
     for stage in STAGES[1:]:
-        stages[stage] = _matched(catalog, inputs, products.get(stage, ()), present)
+        stages[stage] = _matched(catalog, inputs, products.get(stage, none), present, names=asks)
     _inherit(stages)
     return SurveyState(stages=stages)
 
 
 def _matched(
-    catalog: SourceTable, inputs: list[str], rows: Iterable[ProductRow], present: Mapping[int, Any] | set[int]
+    catalog: SourceTable,
+    inputs: Digests,
+    products: Products,
+    present: Mapping[int, Any] | set[int],
+    names: bool = False,
 ) -> StageState:
+    """Find each source's product; `names` also looks which sources ever had one, whatever it was made from."""
     n = len(catalog)
-    state = StageState(
-        outcome=np.full(n, Outcome.PENDING, np.int8),
-        segment=np.full(n, -1, np.int64),
-        row=np.full(n, -1, np.int64),
-        n_rows=np.zeros(n, np.int64),
-        digest=[""] * n,
+    entry = latest(inputs, products)
+    there = entry >= 0
+    found = entry[there]
+    ids = np.fromiter(present, np.int64, len(present))
+    outcome, segment = products.outcome[found], products.segment[found]
+    counts = (outcome == Outcome.FAILED) | np.isin(segment, ids)
+
+    def spread(values: Any, fill: Any) -> Any:
+        column = np.full(n, fill, values.dtype)
+        column[np.flatnonzero(there)[counts]] = values[counts]
+        return column
+
+    digest = np.zeros(n, products.digest.dtype)
+    digest[there] = products.digest[found]
+    known = set(products.names()) if names and len(products) else set()
+    return StageState(
+        outcome=spread(outcome, Outcome.PENDING),
+        segment=spread(segment, NOWHERE),
+        row=spread(products.row[found], -1),
+        n_rows=spread(products.n_rows[found], 0),
+        digest=digest,
         input=inputs,
-        stood=np.zeros(n, np.bool_),
+        stood=np.fromiter((name in known for name in catalog.name.tolist()), np.bool_, n) if known else there,
+        message={
+            int(k): products.message[e]
+            for k, e in zip(np.flatnonzero(there)[counts], found[counts].tolist(), strict=True)
+            if e in products.message
+        }
+        if products.message
+        else {},
     )
-    index = catalog._row_of
-    for name, digest_in, outcome, segment, source_row, n_rows, digest, message in rows:
-        k = index.get(name, -1)
-        if k < 0:
-            continue
-        state.stood[k] = True
-        if inputs[k] != digest_in:
-            continue
-        state.digest[k] = digest
-        if outcome == Outcome.FAILED:
-            state.outcome[k] = outcome
-            state.message[k] = message
-        elif segment in present and segment is not None and source_row is not None:
-            state.outcome[k] = outcome
-            state.segment[k], state.row[k], state.n_rows[k] = segment, source_row, n_rows
-            if message:
-                state.message[k] = message
-    return state
 
 
 def _inherit(stages: Mapping[str, StageState]) -> None:

@@ -40,6 +40,9 @@ log = logging.getLogger("retriever")
 PUBLISH_SECONDS = 0.3
 """What came back in so long goes into one transaction. A crash before it leaves segments that the next run adopts."""
 
+ADOPTED_AT_ONCE = 500
+"""So many segments found on disk go into one transaction."""
+
 
 @dataclass(kw_only=True)
 class RunSummary:
@@ -161,16 +164,23 @@ class Run:
         for root, folder in sorted({(self.recipe.root(s.stage), self.recipe.folder(s)) for s in self._specs}):
             word = "data" if folder[0] != "." else "outputs"
             unknown = set(sizes_below(root, folder)) - self.database.known_paths(word)
-            for path in sorted(unknown, key=lambda path: (root / path).stat().st_mtime_ns):
-                try:
-                    story, batch = segment_batch(word, root, path)
-                except StoreError as error:
-                    log.warning("%s", error)
-                    continue
-                words = ("stage", "observatory", "survey", "data_type")
-                spec = StageSpec(key=story["stage_key"], **{key: story[key] for key in words})
-                self.database.stage_ids([spec])
-                self.database.publish([batch], run=self.name, tokens=None)
+            in_order = sorted(unknown, key=lambda path: (root / path).stat().st_mtime_ns)
+            for start in range(0, len(in_order), ADOPTED_AT_ONCE):
+                self._adopt_files(word, root, in_order[start : start + ADOPTED_AT_ONCE])
+
+    def _adopt_files(self, word: str, root: Path, paths: Sequence[str]) -> None:
+        specs, batches = [], []
+        for path in paths:
+            try:
+                story, batch = segment_batch(word, root, path)
+            except StoreError as error:
+                log.warning("%s", error)
+                continue
+            words = ("stage", "observatory", "survey", "data_type")
+            specs.append(StageSpec(key=story["stage_key"], **{key: story[key] for key in words}))
+            batches.append(batch)
+        self.database.stage_ids(specs)
+        self.database.publish(batches, run=self.name, tokens=None)
 
     def _states(self) -> tuple[dict[str, SurveyState], dict[int, tuple[str, str, int, str]]]:
         segments = self.database.segments(self._ids.values())
@@ -268,13 +278,12 @@ class Run:
 
     def _job(self, task: Task, state: SurveyState, segments: Mapping[int, Any]) -> Job:
         raw = state.stages["download"]
-        rows = task.rows.tolist()
         return Job(
             observatory=task.observatory,
             stages=task.stages,
             sources=self.sources.take(task.rows),
-            asked=[raw.input[k] for k in rows],
-            raw_digests=["" if "download" in task.stages else raw.digest[k] for k in rows],
+            asked=raw.input[task.rows],
+            raw_digests=np.zeros_like(raw.digest[task.rows]) if "download" in task.stages else raw.digest[task.rows],
             inputs={
                 stage: (segments[number][1], state.stages[stage].row[task.rows].tolist())
                 for stage, number in task.segments.items()
@@ -459,7 +468,7 @@ def _counts(folder: Path) -> dict[str, int]:
 def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:
     columns: list[Any] = [
         sources.name,
-        sources.digests,
+        sources.digests.astype(np.str_),
         sources.ra,
         sources.dec,
         sources.epoch,

@@ -14,7 +14,7 @@ import numpy as np
 from retriever.detection import Analyzed, Detection, Injection, Simulated
 from retriever.errors import StoreError
 from retriever.histogram import ScoreHistogram, SparseCounts
-from retriever.identity import digest_bytes
+from retriever.identity import DIGEST_CHARS, Digests, join_digests
 from retriever.lightcurve import Lightcurve, Reduction
 from retriever.outcome import Outcome
 from retriever.pipeline.recipe import Recipe
@@ -45,7 +45,7 @@ class Job:
     asked
         Input digests of the download, source by source.
     raw_digests
-        Digests of raw photometry that is there already; "" where it is not.
+        Digests of raw photometry that is there already; empty where it is not.
     inputs
         Stage to the path of the segment that holds its products, and the source rows there.
     keys
@@ -55,8 +55,8 @@ class Job:
     observatory: str
     stages: tuple[str, ...]
     sources: SourceTable
-    asked: list[str]
-    raw_digests: list[str]
+    asked: Digests
+    raw_digests: Digests
     inputs: Mapping[str, tuple[str, list[int]]]
     keys: Mapping[str, str]
 
@@ -107,7 +107,7 @@ class _Work:
         self.failed: list[bool] = [False] * self.n
         self.empty: list[bool] = [False] * self.n
         self.raw: list[RawPhotometry | None] = [None] * self.n
-        self.raw_digests = list(job.raw_digests)
+        self.raw_digests = job.raw_digests.copy()
         self.reduced: list[tuple[Lightcurve, ...]] = [()] * self.n
         self.reduced_tables: dict[str, Any] = {}
         self.reduced_rows: list[int] = list(range(self.n))
@@ -162,9 +162,10 @@ class _Work:
                 provenance.append("")
                 continue
             kept.append(answer)
-            self.raw_digests[k] = answer.digest()
+            digest = answer.digest()
+            self.raw_digests[k] = digest.encode()
             self.empty[k] = answer.is_empty
-            book.set(k, Outcome.EMPTY if answer.is_empty else Outcome.DONE, answer.n_rows, self.raw_digests[k])
+            book.set(k, Outcome.EMPTY if answer.is_empty else Outcome.DONE, answer.n_rows, digest)
             provenance.append(json.dumps({**answer.provenance, "fetched": fetched}, sort_keys=True))
         self.raw = kept
         rows = [k for k, answer in enumerate(kept) if answer is not None]
@@ -275,21 +276,18 @@ class _Work:
         self.failed[k] = True
         book.set(k, Outcome.FAILED, 0, "", failure.message)
 
-    def _inputs(self) -> list[str]:
-        return [
-            digest_bytes(raw.encode(), row.encode()) if raw else ""
-            for raw, row in zip(self.raw_digests, self.job.sources.digests, strict=True)
-        ]
+    def _inputs(self) -> Digests:
+        return join_digests(self.raw_digests, self.job.sources.digests)
 
-    def _write(self, stage: str, book: "_Book", inputs: list[str], tables: dict[str, Any]) -> None:
+    def _write(self, stage: str, book: "_Book", inputs: Digests, tables: dict[str, Any]) -> None:
         """Write the stage's segment, unless it would hold nothing."""
         spec = self.specs[stage]
         sources = {
             "name": self.job.sources.name,
-            "input": np.array(inputs, np.str_),
+            "input": inputs,
             "outcome": np.array(book.outcome, np.int8),
             "n_rows": np.array(book.n_rows, np.int64),
-            "digest": np.array(book.digest, np.str_),
+            "digest": np.array(book.digest, f"S{DIGEST_CHARS}"),
             "message": np.array(book.message, np.str_),
             "ra": self.job.sources.ra,
             "dec": self.job.sources.dec,
@@ -308,7 +306,7 @@ class _Work:
             }
             place = _place(self.sources[0])
             root = self.recipe.root(stage)
-            image = pack(story, tables)
+            image = pack(story, tables, records=layout.RECORDS)
             file = self.writer.submit(write, root, f"{self.recipe.folder(spec)}/{place[:5]}", place, image)
         self.written.append((stage, file, {name: tables[name] for name in _INDEXED if name in tables}))
 

@@ -182,7 +182,7 @@ def _state_digest(counted: Counted) -> str:
     story = {
         name: {
             stage: [
-                one.outcome.tobytes(), one.row.tobytes(), "".join(one.input),
+                one.outcome.tobytes(), one.row.tobytes(), one.input.tobytes(),
                 one.segment.tobytes(), [counted.segments[k][1] for k in np.unique(one.segment).tolist() if k >= 0],
             ]
             for stage, one in state.stages.items()
@@ -258,7 +258,7 @@ def _source_columns(sources: SourceTable) -> dict[str, Any]:
         [" ".join(map(json.dumps, aliases)) for aliases in sources.aliases] or [""] * len(sources)
     )
     columns |= sources.extra
-    return {**columns, "digest": sources.digests}
+    return {**columns, "digest": sources.digests.astype(np.str_)}
 
 
 def _products(counted: Counted) -> Iterator[dict[str, Any]]:
@@ -275,9 +275,7 @@ def _products(counted: Counted) -> Iterator[dict[str, Any]]:
                 "segment": [paths.get(k, "") for k in one.segment.tolist()],
                 "source_row": one.row,
                 "rows": one.n_rows,
-                "digest": np.array(
-                    [d if k >= 0 else "" for d, k in zip(one.digest, one.segment, strict=True)], np.str_
-                ),
+                "digest": np.where(one.segment >= 0, one.digest, b"").astype(np.str_),
                 "message": [one.message.get(k, "") for k in range(len(counted.sources))],
             }
 

@@ -5,13 +5,26 @@ import json
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Text, create_engine, delete, event, func, insert, inspect, select, text, update
+from sqlalchemy import (
+    Connection,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    inspect,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +33,7 @@ from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.outcome import Outcome
 from retriever.store import models
 from retriever.store.batch import Batch, StageSpec
+from retriever.store.products import NOWHERE, Packed, Products, name_needle, pack_products
 from retriever.store.segments import SegmentFile
 
 __all__ = ["Database"]
@@ -154,12 +168,10 @@ class Database:
                 number: (root, path, size, digest) for number, root, path, size, digest in connection.execute(query)
             }
 
-    def products(self, stage_id: int) -> list[tuple[str, str, int, int | None, int | None, int, str, str]]:
-        """Source, input, outcome, segment, source row, rows, digest, message of all products of a stage."""
-        p = models.Product
-        query = select(p.source, p.input, p.outcome, p.segment_id, p.source_row, p.n_rows, p.digest, p.message)
+    def products(self, stage_id: int) -> Products:
+        """All products of a stage."""
         with self.reading() as connection:
-            return [tuple(row) for row in connection.execute(query.where(p.stage_id == stage_id))]  # type: ignore[misc]
+            return _products(connection, stage_id)
 
     def known_paths(self, root: str) -> set[str]:
         """Paths of all segments below a root."""
@@ -185,8 +197,14 @@ class Database:
             if tokens is not None:
                 self._check_leases(connection, keys, tokens)
             ids = self._known_stages(connection, keys)
+            made: dict[int, set[bytes]] = {}
             for batch in batches:
-                self._publish_batch(connection, batch, ids[batch.stage_key], run, only_gaps=tokens is None)
+                stage_id = ids[batch.stage_key]
+                if tokens is None:
+                    if stage_id not in made:
+                        made[stage_id] = _made(_products(connection, stage_id))
+                    batch = _only_gaps(batch, made[stage_id])
+                self._publish_batch(connection, batch, stage_id, run)
 
     @staticmethod
     def _check_leases(connection: Connection, keys: Sequence[str], tokens: Mapping[str, str]) -> None:
@@ -198,32 +216,21 @@ class Database:
                     f"another run took over stage {key[:12]} while this one stood still; run again to go on from there"
                 )
 
-    def _publish_batch(self, connection: Connection, batch: Batch, stage_id: int, run: str, *, only_gaps: bool) -> None:
+    def _publish_batch(self, connection: Connection, batch: Batch, stage_id: int, run: str) -> None:
         sources = batch.tables["sources"]
         segment_id = None
         if batch.file is not None:
             segment_id = connection.scalar(select(models.Segment.id).where(models.Segment.path == batch.file.path))
             if segment_id is None:
                 segment_id = self._insert_segment(connection, batch, batch.file, stage_id, run)
-        names = ("name", "input", "outcome", "n_rows", "digest", "message")
-        rows = [
-            (
-                stage_id,
-                name,
-                digest_in,
-                outcome,
-                *((None, None) if outcome == Outcome.FAILED else (segment_id, row)),
-                n_rows,
-                digest,
-                message,
-            )
-            for row, (name, digest_in, outcome, n_rows, digest, message) in enumerate(
-                zip(*(sources[key].tolist() for key in names), strict=True)
-            )
-            if outcome != Outcome.BLOCKED
-        ]
-        if rows:
-            _execute_many(connection, _upsert(self.engine.dialect.name, only_gaps), rows)
+        if (sources["outcome"] != Outcome.BLOCKED).any():
+            self._insert_products(connection, stage_id, pack_products(sources, segment_id))
+
+    @staticmethod
+    def _insert_products(connection: Connection, stage_id: int, packed: Packed) -> None:
+        values = {name: getattr(packed, name) for name in _PACKED}
+        row = {"stage_id": stage_id, "segment_id": packed.segment, **values}
+        connection.execute(insert(models.Product), row)
 
     def _insert_segment(self, connection: Connection, batch: Batch, file: SegmentFile, stage_id: int, run: str) -> int:
         statement = insert(models.Segment).returning(models.Segment.id)
@@ -327,29 +334,39 @@ class Database:
         return sorted(names)
 
     def products_of(self, name: str) -> list[dict[str, Any]]:
-        """Products of a source with stage, segment and the versions that stand on their stage."""
+        """Products of a source that count, with stage, segment and the versions that stand on their stage."""
         p, s, g = models.Product, models.Stage, models.Segment
-        query = (
-            select(
-                s.stage, s.observatory, s.survey, s.key, p.outcome, p.input, p.digest, p.n_rows, p.message,
-                p.source_row, p.stage_id, g.id.label("segment_id"), g.root, g.path, g.run,
-            )
-            .join(s, s.id == p.stage_id)
-            .join(g, g.id == p.segment_id, isouter=True)
-            .where(p.source == name)
-            .order_by(p.stage_id)
-        )  # fmt: skip
+        query = select(p.id, p.stage_id, *_packed_columns()).order_by(p.stage_id, p.id)
         with self.reading() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(query)]
+            held = query.where(_holds(self.engine.dialect.name, p.names, name_needle(name)))
+            latest: dict[tuple[int, bytes], dict[str, Any]] = {}
+            for row in connection.execute(held):
+                for one in _entries_of(name, Products.unpack([_packed(row)])):
+                    latest[row.stage_id, one["input"]] = {**one, "stage_id": row.stage_id}
+            stages = {row.id: row for row in connection.execute(select(s.__table__))}
+            ids = {one["segment_id"] for one in latest.values()}
+            segments = {
+                row.id: row for row in connection.execute(select(g.id, g.root, g.path, g.run).where(g.id.in_(ids)))
+            }
             of_stage: dict[int, list[str]] = {}
             pairs = select(models.VersionStage.stage_id, models.Version.name).join(
                 models.Version, models.Version.id == models.VersionStage.version_id
             )
             for stage_id, version in connection.execute(pairs):
                 of_stage.setdefault(stage_id, []).append(version)
-        for row in rows:
-            row["versions"] = sorted(of_stage.get(row.pop("stage_id"), []))
-        return rows
+        found = []
+        for one in latest.values():
+            stage, segment = stages[one["stage_id"]], segments.get(one["segment_id"])
+            found.append(
+                {
+                    **one,
+                    "input": one["input"].decode(),
+                    **{key: getattr(stage, key) for key in ("stage", "observatory", "survey", "key")},
+                    **{key: getattr(segment, key, "") for key in ("root", "path", "run")},
+                    "versions": sorted(of_stage.get(one["stage_id"], [])),
+                }
+            )
+        return found
 
     @staticmethod
     def columns(table: str) -> dict[str, type]:
@@ -410,17 +427,59 @@ def _insert(table: Any, columns: tuple[str, ...]) -> _ManyRows:
     return _many_rows(insert(table), columns)
 
 
-@functools.cache
-def _upsert(dialect_name: str, only_gaps: bool) -> _ManyRows:
-    """Insert products, or put them in the place of those with the same key."""
-    changing = ("outcome", "segment_id", "source_row", "n_rows", "digest", "message")
-    statement: Any = _dialect(dialect_name).insert(models.Product)
-    statement = statement.on_conflict_do_update(
-        index_elements=["stage_id", "source", "input"],
-        set_={key: statement.excluded[key] for key in changing},
-        where=models.Product.outcome == int(Outcome.FAILED) if only_gaps else None,
-    )
-    return _many_rows(statement, ("stage_id", "source", "input", *changing))
+_PACKED = ("names", "inputs", "digests", "outcomes", "n_rows", "messages")
+
+
+def _packed_columns() -> list[Any]:
+    return [models.Product.segment_id, *(getattr(models.Product, name) for name in _PACKED)]
+
+
+def _packed(row: Any) -> Packed:
+    # PostgreSQL's driver gives memory views
+    texts = {name: bytes(getattr(row, name)) for name in _PACKED[:-1]}
+    return Packed(segment=row.segment_id, messages=row.messages, **texts)
+
+
+def _products(connection: Connection, stage_id: int) -> Products:
+    query = select(*_packed_columns()).where(models.Product.stage_id == stage_id).order_by(models.Product.id)
+    return Products.unpack(_packed(row) for row in connection.execute(query))
+
+
+def _holds(dialect_name: str, column: Any, needle: bytes) -> Any:
+    """Whether a column of bytes has other bytes in it."""
+    if dialect_name == "sqlite":
+        return func.instr(column, needle) > 0
+    return func.position(literal(needle).op("IN")(column)) > 0
+
+
+def _entries_of(name: str, products: Products) -> Iterator[dict[str, Any]]:
+    for entry, one in enumerate(products.names()):
+        if one == name and products.outcome[entry] not in (Outcome.BLOCKED, Outcome.PENDING):
+            lies = products.segment[entry] != NOWHERE
+            yield {
+                "input": bytes(products.input[entry]),
+                "outcome": int(products.outcome[entry]),
+                "digest": products.digest[entry].decode(),
+                "n_rows": int(products.n_rows[entry]),
+                "message": products.message.get(entry, ""),
+                "segment_id": int(products.segment[entry]) if lies else None,
+                "source_row": int(products.row[entry]) if lies else None,
+            }
+
+
+def _made(products: Products) -> set[bytes]:
+    """Inputs whose product is there, or was sent back on purpose."""
+    last = dict(zip(products.input.tolist(), products.outcome.tolist(), strict=True))
+    return {one for one, outcome in last.items() if outcome not in (Outcome.FAILED, Outcome.BLOCKED)}
+
+
+def _only_gaps(batch: Batch, made: set[bytes]) -> Batch:
+    """A batch without the products that others have made already; adds its own to those."""
+    sources = batch.tables["sources"]
+    inputs = sources["input"].tolist()
+    outcome = np.where([one in made for one in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
+    made |= {one for one, code in zip(inputs, outcome.tolist(), strict=True) if code in (Outcome.DONE, Outcome.EMPTY)}
+    return replace(batch, tables={**batch.tables, "sources": {**sources, "outcome": outcome}})
 
 
 def _many_rows(statement: Any, columns: tuple[str, ...]) -> _ManyRows:

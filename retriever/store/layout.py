@@ -21,6 +21,7 @@ from retriever.rawtable import Column, RawPhotometry, RawTable
 from retriever.statistics import cadence
 
 __all__ = [
+    "RECORDS",
     "columns_of_records",
     "count_epochs",
     "lightcurve_index",
@@ -36,6 +37,12 @@ __all__ = [
     "unpack_raw",
     "with_scores",
 ]
+
+RECORDS = frozenset(
+    "sources raw_index raw lightcurves dropped scored detections injections properties properties.units"
+    " simulated_lightcurves".split()
+)
+"""Tables with a row a source, a light curve or an event; the others have one an epoch or a raw row."""
 
 Columns = dict[str, Any]
 Tables = dict[str, Columns]

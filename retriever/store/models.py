@@ -7,7 +7,7 @@ source in that segment, so that ``(segment_id, source_row)`` leads to the produc
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Index, Integer, SmallInteger, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "VersionStage",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the schema. A newer database is refused, an older one made anew from segments."""
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -74,19 +74,18 @@ class Segment(Base):
 
 
 class Product(Base):
-    """What a stage made of one source, or why it could not."""
+    """Products of one batch of one stage in packed columns; see `retriever.store.products`. The higher `id` counts."""
 
     __tablename__ = "products"
-    stage_id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    source: Mapped[str] = mapped_column(String, primary_key=True)
-    input: Mapped[str] = mapped_column(String, primary_key=True)
-    outcome: Mapped[int] = mapped_column(SmallInteger)
-    segment_id: Mapped[int | None] = mapped_column(BigInteger)
-    source_row: Mapped[int | None] = mapped_column(Integer)
-    n_rows: Mapped[int] = mapped_column(BigInteger)
-    digest: Mapped[str] = mapped_column(String)
-    message: Mapped[str] = mapped_column(Text)
-    __table_args__ = (Index("products_by_source", "source"), {"sqlite_with_rowid": False})
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stage_id: Mapped[int] = mapped_column(Integer, index=True)
+    segment_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    names: Mapped[bytes] = mapped_column(LargeBinary)
+    inputs: Mapped[bytes] = mapped_column(LargeBinary)
+    digests: Mapped[bytes] = mapped_column(LargeBinary)
+    outcomes: Mapped[bytes] = mapped_column(LargeBinary)
+    n_rows: Mapped[bytes] = mapped_column(LargeBinary)
+    messages: Mapped[str] = mapped_column(Text)
 
 
 class Source(Base):

@@ -1,22 +1,24 @@
 """Segments: immutable HDF5 files, each the product of one batch of one stage.
 
-A segment holds named tables (HDF5 groups) of equally long columns (contiguous datasets), and its story as JSON in the
-root attribute ``story``. It is built in memory, so that its digest is known and an ordinary write, sync and rename put
-it in place whole or not at all; its name carries the digest. Reading one takes five lines::
+A segment holds named tables of equally long columns, and its story as JSON in the root attribute ``story``. Long
+tables, of epochs and raw rows, are groups with a contiguous dataset a column; short ones, with a row a source or a
+light curve, are one dataset of records. It is built in memory, so that its digest is known and an ordinary write, sync
+and rename put it in place whole or not at all; its name carries the digest. Reading one takes five lines::
 
     import h5py
     with h5py.File(path) as segment:
         print(segment.attrs["story"])
-        names = segment["sources/name"][()]
-        time = segment["epochs/time"][()]
+        names = segment["sources"]["name"]
+        time = segment["epochs"]["time"][()]
 """
 
+import functools
 import hashlib
 import json
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,7 @@ def safe_name(text: str) -> str:
     return quote(text, safe=" +-_").replace(".", "%2E").replace("~", "%7E") or "%"
 
 
-def pack(story: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
+def pack(story: Mapping[str, Any], tables: Mapping[str, Table], records: Collection[str] = ()) -> bytes:
     """Build a segment in memory.
 
     Parameters
@@ -79,6 +81,8 @@ def pack(story: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
         What the segment is and what went into it; plain data.
     tables
         Name to columns. Text may be of bytes or of str; both come back as they were.
+    records
+        Names of the tables to store as records; their columns must be of one dimension.
 
     Returns
     -------
@@ -92,12 +96,19 @@ def pack(story: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
         file.attrs["format"] = FORMAT
         file.attrs["story"] = json.dumps(story, sort_keys=True)
         for name, columns in tables.items():
+            if name in records and 0 < len(columns) <= MOST_FIELDS:
+                _write_records(file.id, _escape(name), columns)
+                continue
             group = h5g.create(file.id, _escape(name).encode(), gcpl=_GROUP)
             for column, values in columns.items():
                 _write_column(group, _escape(column), np.ascontiguousarray(values))
         file.flush()
         image: bytes = file.id.get_file_image()
     return image
+
+
+MOST_FIELDS = 500
+"""HDF5 keeps the description of a record in 64 kB."""
 
 
 def _timeless(properties: Any) -> Any:
@@ -119,11 +130,40 @@ def _unescape(name: str) -> str:
     return "" if name == "%" else unquote(name)
 
 
-def _write_column(group: Any, name: str, values: np.ndarray[Any, Any]) -> None:
+def _write_records(parent: Any, name: str, columns: Table) -> None:
+    fields = [(_escape(column), *_for_disk(np.asarray(values))) for column, values in columns.items()]
+    offsets = np.cumsum([0, *(values.dtype.itemsize for _, values, _ in fields)]).tolist()
+    table = np.empty(
+        fields[0][1].shape[0],
+        {
+            "names": [field for field, _, _ in fields],
+            "formats": [values.dtype for _, values, _ in fields],
+            "offsets": offsets[:-1],
+            "itemsize": offsets[-1],
+        },
+    )
+    kind = h5t.create(h5t.COMPOUND, offsets[-1])
+    for (field, values, field_kind), offset in zip(fields, offsets[:-1], strict=True):
+        table[field] = values
+        kind.insert(field.encode(), offset, field_kind)
+    dataset = h5d.create(parent, name.encode(), kind, h5s.create_simple(table.shape), dcpl=_DATASET)
+    if table.size:
+        dataset.write(h5s.ALL, h5s.ALL, table, mtype=kind)
+
+
+def _for_disk(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
     if values.dtype.kind in "US":
-        values, kind = _text_for_disk(values)
-    else:
-        kind = h5t.py_create(values.dtype, logical=True)
+        return _text_for_disk(values)
+    return values, _hdf5_type(values.dtype)
+
+
+@functools.cache
+def _hdf5_type(dtype: np.dtype[Any]) -> Any:
+    return h5t.py_create(dtype, logical=True)
+
+
+def _write_column(group: Any, name: str, values: np.ndarray[Any, Any]) -> None:
+    values, kind = _for_disk(values)
     dataset = h5d.create(group, name.encode(), kind, h5s.create_simple(values.shape), dcpl=_DATASET)
     if values.size:
         dataset.write(h5s.ALL, h5s.ALL, values, mtype=kind)
@@ -274,15 +314,19 @@ def _matches(name: str, wanted: Iterable[str]) -> bool:
     return any(name == word or (word.endswith("*") and name.startswith(word[:-1])) for word in wanted)
 
 
-def _read_table(group: Any) -> dict[str, Any]:
-    columns = {}
-    for name in group:
-        dataset = group[name]
-        values = dataset[()]
-        if values.dtype.kind == "S" and dataset.id.get_type().get_cset() == h5t.CSET_UTF8:
-            values = _decoded(values)
-        columns[_unescape(name)] = values
-    return columns
+def _read_table(node: Any) -> dict[str, Any]:
+    if isinstance(node, h5py.Dataset):
+        table, kind = node[()], node.id.get_type()
+        return {
+            _unescape(name): _from_disk(table[name], kind.get_member_type(k))
+            for k, name in enumerate(table.dtype.names)
+        }
+    return {_unescape(name): _from_disk(node[name][()], node[name].id.get_type()) for name in node}
+
+
+def _from_disk(values: np.ndarray[Any, Any], kind: Any) -> np.ndarray[Any, Any]:
+    values = np.ascontiguousarray(values)
+    return _decoded(values) if values.dtype.kind == "S" and kind.get_cset() == h5t.CSET_UTF8 else values
 
 
 def _decoded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -4,41 +4,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever.catalogs.random import RandomCatalog
-from retriever.identity import digest_bytes
+from retriever.identity import digest_bytes, digest_each, join_digests
 from retriever.outcome import STAGES, Outcome
 from retriever.pipeline.plan import Choice, cut_tasks, derive
 from retriever.source import SourceTable
+from retriever.store.products import Products
 
 N = 12
 CATALOG = RandomCatalog(size=N).load()
 
 
-def rows(stage_outcomes: dict[str, list[Outcome | None]], catalog: SourceTable = CATALOG, raw_digest: str = "raw"):
-    """Products as the database gives them: segment k holds source k of each stage."""
-    products = {}
+RAW = b"0123456789abcdef" * 2
+
+
+def products(entries) -> Products:
+    """Products from (input, outcome, segment, row, digest), each a batch of its own."""
+    n = len(entries)
+    return Products(
+        input=np.array([entry[0] for entry in entries], "S32"),
+        outcome=np.array([entry[1] for entry in entries], np.int8),
+        segment=np.array([entry[2] for entry in entries], np.int64),
+        row=np.array([entry[3] for entry in entries], np.int64),
+        digest=np.array([entry[4] for entry in entries], "S32"),
+        n_rows=np.ones(n, np.int64),
+        message={},
+        packed_names=[b"\0" + str(entry[5]).encode() + b"\0" for entry in entries],
+    )
+
+
+def entries(stage_outcomes: dict[str, list[Outcome | None]], catalog: SourceTable = CATALOG, raw_digest: bytes = RAW):
+    """Entries of each stage: segment k // 3 of a stage holds source k."""
+    found = {}
     for number, stage in enumerate(STAGES):
-        products[stage] = []
+        found[stage] = []
         for k, outcome in enumerate(stage_outcomes.get(stage, [])):
-            if outcome is not None:
-                asked = (
-                    CATALOG.places[k]
-                    if stage == "download"
-                    else digest_bytes(raw_digest.encode(), catalog.digests[k].encode())
-                )
-                segment = None if outcome == Outcome.FAILED else number * 100 + k // 3
-                products[stage].append(
-                    (
-                        str(catalog.name[k]),
-                        asked,
-                        int(outcome),
-                        segment,
-                        k % 3,
-                        1,
-                        "raw" if outcome != Outcome.FAILED else "",
-                        "",
-                    )
-                )
-    return products
+            if outcome is None:
+                continue
+            asked = CATALOG.places[k] if stage == "download" else digest_bytes(raw_digest, catalog.digests[k]).encode()
+            failed = outcome == Outcome.FAILED
+            segment = -1 if failed else number * 100 + k // 3
+            found[stage].append((asked, int(outcome), segment, k % 3, b"" if failed else raw_digest, catalog.name[k]))
+    return found
+
+
+def rows(*arguments, **others) -> dict[str, Products]:
+    return {stage: products(found) for stage, found in entries(*arguments, **others).items()}
 
 
 EVERYTHING = set(range(400))
@@ -74,24 +84,24 @@ def test_work_is_grouped_by_the_segment_that_holds_the_input() -> None:
 
 
 def test_a_missing_file_makes_its_products_again_and_nothing_else() -> None:
-    products = rows(dict.fromkeys(STAGES, DONE))
+    told = rows(dict.fromkeys(STAGES, DONE))
     for number, stage in enumerate(STAGES):
-        found = tasks(derive(CATALOG, products, EVERYTHING - {number * 100}))
+        found = tasks(derive(CATALOG, told, EVERYTHING - {number * 100}))
         assert [(task.stages, sorted(task.rows.tolist())) for task in found] == [((stage,), [0, 1, 2])]
 
 
 def test_a_changed_answer_makes_its_source_pending() -> None:
-    products = rows(dict.fromkeys(STAGES, DONE))
-    name, asked, *rest = products["download"][4]
-    products["download"][4] = (name, asked, *rest[:4], "another", "")
-    state = derive(CATALOG, products, EVERYTHING)
+    told = entries(dict.fromkeys(STAGES, DONE))
+    asked, outcome, segment, row, _, name = told["download"][4]
+    told["download"].append((asked, outcome, segment, row, RAW[::-1], name))
+    state = derive(CATALOG, {stage: products(found) for stage, found in told.items()}, EVERYTHING)
     for stage in STAGES[1:]:
         assert np.flatnonzero(state.outcome(stage) == Outcome.PENDING).tolist() == [4]
     assert (state.outcome("download") == Outcome.DONE).all()
 
 
 def test_a_changed_catalog_row_makes_its_source_pending_and_a_moved_one_is_asked_for_again() -> None:
-    products = rows(dict.fromkeys(STAGES, DONE))
+    told = rows(dict.fromkeys(STAGES, DONE))
     columns = {
         "name": CATALOG.name,
         "ra": CATALOG.ra.copy(),
@@ -101,18 +111,18 @@ def test_a_changed_catalog_row_makes_its_source_pending_and_a_moved_one_is_asked
     }
     columns["mag"][2] += 1
     columns["ra"][7] += 0.01
-    state = derive(SourceTable.from_columns(**columns), products, EVERYTHING)
+    state = derive(SourceTable.from_columns(**columns), told, EVERYTHING)
     assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [7]
     assert np.flatnonzero(state.outcome("analyze") == Outcome.PENDING).tolist() == [2, 7]
 
 
 def test_a_changed_stamp_is_asked_for_again() -> None:
     stamps = ["x"] * N
-    asked = [digest_bytes(place.encode(), b"x") for place in CATALOG.places]
-    products = {"download": [(str(CATALOG.name[k]), asked[k], 0, 0, k, 1, "raw", "") for k in range(N)]}
-    assert (derive(CATALOG, products, EVERYTHING, stamps).outcome("download") == Outcome.DONE).all()
+    asked = join_digests(CATALOG.places, digest_each([b"x"] * N))
+    told = {"download": products([(asked[k], 0, 0, k, RAW, CATALOG.name[k]) for k in range(N)])}
+    assert (derive(CATALOG, told, EVERYTHING, stamps).outcome("download") == Outcome.DONE).all()
     stamps[3] = "y"
-    state = derive(CATALOG, products, EVERYTHING, stamps)
+    state = derive(CATALOG, told, EVERYTHING, stamps)
     assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [3]
 
 
@@ -158,8 +168,8 @@ def test_part_of_the_work() -> None:
 
 
 def test_raw_data_that_is_fetched_again_is_judged_before_what_stands_on_it() -> None:
-    products = rows({"download": DONE, "reduce": DONE})
-    state = derive(CATALOG, products, EVERYTHING - {0})
+    told = rows({"download": DONE, "reduce": DONE})
+    state = derive(CATALOG, told, EVERYTHING - {0})
     found = {task.stages: sorted(task.rows.tolist()) for task in tasks(state, size=100) if "download" in task.stages}
     assert found == {("download",): [0, 1, 2]}
 

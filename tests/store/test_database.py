@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from retriever.errors import LeaseLost, SchemaError, StoreError
+from retriever.identity import digest_each
 from retriever.outcome import Outcome
 from retriever.store.batch import Batch, StageSpec
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
+from retriever.store.products import NOWHERE, latest
 from retriever.store.segments import SegmentFile
 
 SPEC = StageSpec(key="k" * 64, stage="download", observatory="demo", survey="DEMO")
@@ -17,10 +19,10 @@ def batch(path: str | None, **outcomes: Outcome) -> Batch:
     n = len(outcomes)
     sources = {
         "name": np.array(list(outcomes)),
-        "input": np.array(["i"] * n),
+        "input": digest_each(name.encode() for name in outcomes),
         "outcome": np.array([int(outcome) for outcome in outcomes.values()]),
         "n_rows": np.arange(n),
-        "digest": np.array(["d"] * n),
+        "digest": digest_each([b"d"] * n),
         "message": np.array(["no"] * n),
     }
     file = SegmentFile(path=path, digest="x", size=3) if path else None
@@ -36,7 +38,14 @@ def database(tmp_path: Path) -> Database:
 
 def outcomes(database: Database) -> dict[str, tuple[int, int | None]]:
     (number,) = database.stage_ids([SPEC]).values()
-    return {row[0]: (row[2], row[3]) for row in database.products(number)}
+    found = database.products(number)
+    names = np.array(found.names())
+    last = {}
+    for name in set(names.tolist()):
+        (entry,) = latest(digest_each([name.encode()]), found)
+        if entry >= 0:
+            last[name] = int(found.outcome[entry]), int(found.segment[entry])
+    return last
 
 
 def test_publishing_twice_is_harmless_and_failures_give_way(database: Database) -> None:
@@ -45,7 +54,7 @@ def test_publishing_twice_is_harmless_and_failures_give_way(database: Database) 
         first = batch("p1", A=Outcome.DONE, B=Outcome.FAILED, C=Outcome.BLOCKED)
         for _ in range(2):
             database.publish([first], run="r", tokens=leases.tokens)
-        assert outcomes(database) == {"A": (0, 1), "B": (2, None)}
+        assert outcomes(database) == {"A": (0, 1), "B": (2, NOWHERE)}
         database.publish([batch("p2", B=Outcome.EMPTY)], run="r", tokens=leases.tokens)
     assert outcomes(database) == {"A": (0, 1), "B": (1, 2)}
 
@@ -57,14 +66,9 @@ def test_segments_found_on_disk_fill_gaps_and_replace_nothing(database: Database
 
 
 def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
-    broken = batch("p2", B=Outcome.DONE)
-    broken.tables["sources"]["digest"][0] = "x"
-    bad = Batch(
-        stage_key=SPEC.key,
-        root="data",
-        file=broken.file,
-        tables={"sources": {**broken.tables["sources"], "name": np.array([None])}},
-    )
+    bad = batch("p2", B=Outcome.DONE)
+    wrong = {"source": np.array([0, 0]), **{word: np.array([None, None]) for word in ("n_tables", "n_rows")}}
+    bad = Batch(stage_key=SPEC.key, root="data", file=bad.file, tables={**bad.tables, "raw_index": wrong})
     with pytest.raises(StoreError, match="nothing was changed"):
         database.publish([batch("p1", A=Outcome.DONE), bad], run="r", tokens=None)
     assert outcomes(database) == {}
@@ -102,3 +106,14 @@ def test_names_find_sources_and_aliases(database: Database) -> None:
     database.add_sources([{**row, "name": "A%", "aliases": ["TIC 1", 'a"b_']}, {**row, "name": "B", "aliases": []}])
     assert database.source_names("A%") == database.source_names("TIC 1") == database.source_names('a"b_') == ["A%"]
     assert database.source_names("%") == database.source_names("TIC") == []
+
+
+def test_products_of_a_source_are_found_by_its_whole_name_and_the_latest_counts(database: Database) -> None:
+    database.publish(
+        [batch("p1", A=Outcome.DONE, AB=Outcome.DONE), batch(None, B=Outcome.FAILED)], run="r", tokens=None
+    )
+    database.publish([batch("p2", B=Outcome.DONE, A=Outcome.BLOCKED)], run="r", tokens=None)
+    for name, path, row in (("A", "p1", 0), ("AB", "p1", 1), ("B", "p2", 0)):
+        (one,) = database.products_of(name)
+        assert (one["path"], one["source_row"], one["outcome"], one["stage"]) == (path, row, 0, "download")
+    assert database.products_of("") == database.products_of("C") == []

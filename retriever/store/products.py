@@ -1,0 +1,143 @@
+"""Products in columns: what a stage made of each source, from the segment's table to the database and to the plan.
+
+The database keeps the products of one batch as one row of packed columns. A catalog of a million sources has millions
+of products: as rows of their own they would take minutes to read and to write, as columns they take seconds.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.identity import Digests, pack_digests, unpack_digests
+from retriever.outcome import Outcome
+
+__all__ = ["NOWHERE", "Packed", "Products", "latest", "name_needle", "pack_products"]
+
+NOWHERE = -1
+"""Segment of a product that lies nowhere: a failure, or one that was sent back to pending."""
+
+_END = b"\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """The products of one batch as the database has them; `segment` is None where the batch has no file."""
+
+    segment: int | None
+    names: bytes
+    inputs: bytes
+    digests: bytes
+    outcomes: bytes
+    n_rows: bytes
+    messages: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Products:
+    """Products of one stage, one entry a product. Of two with one input the later one counts.
+
+    Attributes
+    ----------
+    input, digest
+        What each was made from, and digest of what it is; the digest is empty where there is nothing.
+    outcome
+        Codes of `Outcome`; one that was sent back is PENDING, one that was never made BLOCKED.
+    segment, row
+        Where it lies, and its row in the segment's table of sources.
+    n_rows
+        Rows of the product.
+    message
+        Sentences, by entry.
+    """
+
+    input: Digests
+    digest: Digests
+    outcome: NDArray[np.int8]
+    segment: NDArray[np.int64]
+    row: NDArray[np.int64]
+    n_rows: NDArray[np.int64]
+    message: Mapping[int, str]
+    packed_names: Sequence[bytes]
+
+    @classmethod
+    def unpack(cls, batches: Iterable[Packed]) -> "Products":
+        """Products of batches in their order, the later ones over the earlier."""
+        parts = list(batches)
+        sizes = [len(part.outcomes) for part in parts]
+        message: dict[int, str] = {}
+        start = 0
+        for part, size in zip(parts, sizes, strict=True):
+            if part.messages:
+                message |= {start + int(row): text for row, text in json.loads(part.messages).items()}
+            start += size
+        segments = [NOWHERE if part.segment is None else part.segment for part in parts]
+        outcome = np.frombuffer(b"".join([part.outcomes for part in parts]), np.int8)
+        starts = np.repeat(np.cumsum(sizes, dtype=np.int64) - np.array(sizes, np.int64), sizes)
+        segment = np.repeat(np.array(segments, np.int64), sizes)
+        return cls(
+            input=unpack_digests(b"".join([part.inputs for part in parts])),
+            digest=unpack_digests(b"".join([part.digests for part in parts])),
+            outcome=outcome,
+            segment=np.where((outcome == Outcome.DONE) | (outcome == Outcome.EMPTY), segment, NOWHERE),
+            row=np.arange(outcome.size) - starts,
+            n_rows=np.frombuffer(b"".join([part.n_rows for part in parts]), "<i8"),
+            message=message,
+            packed_names=[part.names for part in parts],
+        )
+
+    def __len__(self) -> int:
+        return int(self.outcome.size)
+
+    def names(self) -> list[str]:
+        """Names of the sources."""
+        return [name.decode() for packed in self.packed_names for name in packed[1:-1].split(_END)]
+
+
+def pack_products(sources: Mapping[str, Any], segment: int | None) -> Packed:
+    """Pack a segment's table of sources."""
+    messages = {str(row): text for row, text in enumerate(_text(sources["message"])) if text}
+    return Packed(
+        segment=segment,
+        names=_END + b"".join(name.encode() + _END for name in _text(sources["name"])),
+        inputs=pack_digests(sources["input"]),
+        digests=pack_digests(sources["digest"]),
+        outcomes=sources["outcome"].astype(np.int8).tobytes(),
+        n_rows=sources["n_rows"].astype("<i8").tobytes(),
+        messages=json.dumps(messages) if messages else "",
+    )
+
+
+def name_needle(name: str) -> bytes:
+    """What the packed names of a batch hold exactly when the source is in it."""
+    return _END + name.encode() + _END
+
+
+def latest(catalog_inputs: Digests, products: Products) -> NDArray[np.int64]:
+    """Entry of the product that counts for each input; −1 where there is none.
+
+    The first halves of digests are compared as integers, which is fast, then the whole of them.
+    """
+    known = np.flatnonzero((products.outcome != Outcome.BLOCKED) & (products.input != b""))
+    found = np.full(catalog_inputs.size, -1, np.int64)
+    if known.size == 0 or catalog_inputs.size == 0:
+        return found
+    wanted = _heads(catalog_inputs)
+    order = np.argsort(wanted, kind="stable")
+    at = np.searchsorted(wanted[order], _heads(products.input[known]))
+    place = order[np.minimum(at, order.size - 1)]
+    same = catalog_inputs[place] == products.input[known]
+    np.maximum.at(found, place[same], known[same])
+    return found
+
+
+def _heads(digests: Digests) -> NDArray[np.uint64]:
+    return np.frombuffer(pack_digests(digests), ">u8")[::2].astype(np.uint64)
+
+
+def _text(column: Any) -> list[str]:
+    texts: list[str] = column.tolist()
+    return texts
