@@ -1,6 +1,7 @@
 """Marks epochs that are not to be trusted."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +44,13 @@ class StandardQuality:
         if self.use_flags:
             bad |= lightcurve.qflag
         offset = position_offset(lightcurve, ~bad)
-        if offset is None:
-            return lightcurve.replace(qflag=bad)
-        if self.max_offset > 0:
+        if offset is not None and self.max_offset > 0:
             bad |= np.greater(offset, self.max_offset)
-        return lightcurve.replace(qflag=bad, extra={**lightcurve.extra, "offset": offset})
+        # epochs that stay as they were keep the moments that are known of them
+        changes: dict[str, Any] = {} if np.array_equal(bad, lightcurve.qflag) else {"qflag": bad}
+        if offset is not None:
+            changes["extra"] = {**lightcurve.extra, "offset": offset}
+        return lightcurve.replace(**changes)
 
 
 def position_offset(lightcurve: Lightcurve, trusted: NDArray[np.bool_]) -> Floats | None:

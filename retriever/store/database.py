@@ -5,7 +5,7 @@ import json
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from retriever.outcome import Outcome
 from retriever.store import models
 from retriever.store.batch import Batch, StageSpec
 from retriever.store.products import NOWHERE, Packed, Products, name_needle, pack_products
-from retriever.store.segments import SegmentFile
 
 __all__ = ["Database"]
 
@@ -196,15 +195,20 @@ class Database:
             keys = [batch.stage_key for batch in batches]
             if tokens is not None:
                 self._check_leases(connection, keys, tokens)
-            ids = self._known_stages(connection, keys)
-            made: dict[int, set[bytes]] = {}
+            stage_ids = self._known_stages(connection, keys)
+            if tokens is None:
+                batches = _without_known(connection, batches, stage_ids)
+            segment_ids = self._insert_segments(connection, batches, stage_ids, run)
+            rows = []
             for batch in batches:
-                stage_id = ids[batch.stage_key]
-                if tokens is None:
-                    if stage_id not in made:
-                        made[stage_id] = _made(_products(connection, stage_id))
-                    batch = _only_gaps(batch, made[stage_id])
-                self._publish_batch(connection, batch, stage_id, run)
+                sources = batch.tables["sources"]
+                segment = segment_ids[batch.file.path] if batch.file else None
+                if (sources["outcome"] != Outcome.BLOCKED).any():
+                    packed = pack_products(sources, segment)
+                    values = {name: getattr(packed, name) for name in _PACKED}
+                    rows.append({"stage_id": stage_ids[batch.stage_key], "segment_id": segment, **values})
+            if rows:
+                connection.execute(insert(models.Product), rows)
 
     @staticmethod
     def _check_leases(connection: Connection, keys: Sequence[str], tokens: Mapping[str, str]) -> None:
@@ -216,44 +220,44 @@ class Database:
                     f"another run took over stage {key[:12]} while this one stood still; run again to go on from there"
                 )
 
-    def _publish_batch(self, connection: Connection, batch: Batch, stage_id: int, run: str) -> None:
-        sources = batch.tables["sources"]
-        segment_id = None
-        if batch.file is not None:
-            segment_id = connection.scalar(select(models.Segment.id).where(models.Segment.path == batch.file.path))
-            if segment_id is None:
-                segment_id = self._insert_segment(connection, batch, batch.file, stage_id, run)
-        if (sources["outcome"] != Outcome.BLOCKED).any():
-            self._insert_products(connection, stage_id, pack_products(sources, segment_id))
-
-    @staticmethod
-    def _insert_products(connection: Connection, stage_id: int, packed: Packed) -> None:
-        values = {name: getattr(packed, name) for name in _PACKED}
-        row = {"stage_id": stage_id, "segment_id": packed.segment, **values}
-        connection.execute(insert(models.Product), row)
-
-    def _insert_segment(self, connection: Connection, batch: Batch, file: SegmentFile, stage_id: int, run: str) -> int:
-        statement = insert(models.Segment).returning(models.Segment.id)
-        row = {
-            "stage_id": stage_id,
-            "root": batch.root,
-            "path": file.path,
-            "digest": file.digest,
-            "size": file.size,
-            "n_sources": len(batch.tables["sources"]["name"]),
-            "run": run,
-            "created": datetime.now(UTC),
-        }
-        segment_id = int(connection.execute(statement, row).scalar_one())
-        for table, model in _TABLE_MODELS.items():
-            columns = batch.tables.get(table)
-            if columns is not None and len(columns["source"]):
-                _insert_rows(connection, model, columns, segment_id)
-        properties = batch.tables.get("properties")
-        if properties is not None and len(properties["source"]):
-            columns = {"source": properties["source"], "values": _json_rows(properties)}
-            _insert_rows(connection, models.Properties, columns, segment_id)
-        return segment_id
+    def _insert_segments(
+        self, connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int], run: str
+    ) -> dict[str, int]:
+        """Index the segments that are not known yet; gives the id of each by its path."""
+        files = {batch.file.path: batch for batch in batches if batch.file is not None}
+        query = select(models.Segment.path, models.Segment.id).where(models.Segment.path.in_(files))
+        ids = {row.path: row.id for row in connection.execute(query)}
+        fresh = {path: batch for path, batch in files.items() if path not in ids}
+        if not fresh:
+            return ids
+        now = datetime.now(UTC)
+        rows = [
+            {
+                "stage_id": stage_ids[batch.stage_key],
+                "root": batch.root,
+                "path": path,
+                "digest": batch.file.digest,  # type: ignore[union-attr]
+                "size": batch.file.size,  # type: ignore[union-attr]
+                "n_sources": len(batch.tables["sources"]["name"]),
+                "run": run,
+                "created": now,
+            }
+            for path, batch in fresh.items()
+        ]
+        statement = insert(models.Segment).returning(models.Segment.id, sort_by_parameter_order=True)
+        numbers = connection.execute(statement, rows).scalars().all()
+        ids |= dict(zip(fresh, numbers, strict=True))
+        for table, model in {**_TABLE_MODELS, "properties": models.Properties}.items():
+            _insert_rows(
+                connection,
+                model,
+                [
+                    (ids[path], _indexed_columns(table, batch.tables[table]))
+                    for path, batch in fresh.items()
+                    if table in batch.tables and len(batch.tables[table]["source"])
+                ],
+            )
+        return ids
 
     # ---- sources, versions, runs --------------------------------------------------------------------------------
 
@@ -391,26 +395,39 @@ class Database:
                     }
 
 
-def _insert_rows(connection: Connection, model: Any, columns: Mapping[str, Any], segment_id: int) -> None:
+def _indexed_columns(table: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    if table != "properties":
+        return columns
+    return {"source": columns["source"], "values": _json_rows(columns)}
+
+
+def _insert_rows(connection: Connection, model: Any, of_segments: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Insert the rows of one table that lie in some segments; with SQLite by its driver, which is twice as fast."""
+    if not of_segments:
+        return
     table = model.__table__
-    names = [column.name for column in table.columns if column.name in columns]
-    lists = [
-        columns["source"].tolist(),
-        *(list(columns[name]) if isinstance(columns[name], list) else columns[name].tolist() for name in names),
-    ]
-    rows = [(segment_id, row, *values) for row, values in enumerate(zip(*lists, strict=True))]
-    _execute_many(connection, _insert(table, ("segment_id", "row", "source_row", *names)), rows)
+    own = [column.name for column in table.columns if column.name not in _KEYS]
+    lists: dict[str, list[Any]] = {name: [] for name in (*_KEYS, *own)}
+    for segment_id, columns in of_segments:
+        n = len(columns["source"])
+        lists["segment_id"] += [segment_id] * n
+        lists["row"] += range(n)
+        lists["source_row"] += columns["source"].tolist()
+        for name in own:
+            lists[name] += columns[name] if isinstance(columns[name], list) else columns[name].tolist()
+    if connection.dialect.name == "sqlite":
+        statement, order = _sqlite_insert(table)
+        connection.exec_driver_sql(statement, list(zip(*(lists[name] for name in order), strict=True)))
+    else:
+        rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+        connection.execute(insert(table), rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _ManyRows:
-    """A statement for many rows: as SQLAlchemy has it, and as SQLite's driver takes it, its values in this order."""
-
-    statement: Any
-    columns: tuple[str, ...]
-    sqlite_text: str
-    order: tuple[int, ...]
-    fixed: tuple[Any, ...]
+@functools.cache
+def _sqlite_insert(table: Any) -> tuple[str, list[str]]:
+    """The statement, and the columns in the order of its question marks."""
+    compiled = insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark"))
+    return str(compiled), list(compiled.positiontup or ())
 
 
 def _dialect(name: str) -> Any:
@@ -420,11 +437,6 @@ def _dialect(name: str) -> Any:
     from sqlalchemy.dialects import postgresql  # 0.05 s that runs on SQLite need not wait for
 
     return postgresql
-
-
-@functools.cache
-def _insert(table: Any, columns: tuple[str, ...]) -> _ManyRows:
-    return _many_rows(insert(table), columns)
 
 
 _PACKED = ("names", "inputs", "digests", "outcomes", "n_rows", "messages")
@@ -473,6 +485,18 @@ def _made(products: Products) -> set[bytes]:
     return {one for one, outcome in last.items() if outcome not in (Outcome.FAILED, Outcome.BLOCKED)}
 
 
+def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int]) -> list[Batch]:
+    """Batches without the products that are there already."""
+    made: dict[int, set[bytes]] = {}
+    found = []
+    for batch in batches:
+        stage_id = stage_ids[batch.stage_key]
+        if stage_id not in made:
+            made[stage_id] = _made(_products(connection, stage_id))
+        found.append(_only_gaps(batch, made[stage_id]))
+    return found
+
+
 def _only_gaps(batch: Batch, made: set[bytes]) -> Batch:
     """A batch without the products that others have made already; adds its own to those."""
     sources = batch.tables["sources"]
@@ -480,30 +504,6 @@ def _only_gaps(batch: Batch, made: set[bytes]) -> Batch:
     outcome = np.where([one in made for one in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
     made |= {one for one, code in zip(inputs, outcome.tolist(), strict=True) if code in (Outcome.DONE, Outcome.EMPTY)}
     return replace(batch, tables={**batch.tables, "sources": {**sources, "outcome": outcome}})
-
-
-def _many_rows(statement: Any, columns: tuple[str, ...]) -> _ManyRows:
-    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=list(columns))
-    positions = compiled.positiontup
-    return _ManyRows(
-        statement,
-        columns,
-        str(compiled),
-        tuple(columns.index(name) if name in columns else -1 for name in positions),
-        tuple(compiled.params.get(name) for name in positions),
-    )
-
-
-def _execute_many(connection: Connection, many: _ManyRows, rows: list[tuple[Any, ...]]) -> None:
-    """Write many rows; with SQLite by its driver, since SQLAlchemy's work on a row costs more."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(many.statement, [dict(zip(many.columns, row, strict=True)) for row in rows])
-        return
-    if many.order != tuple(range(len(many.columns))):
-        rows = [
-            tuple(row[k] if k >= 0 else value for k, value in zip(many.order, many.fixed, strict=True)) for row in rows
-        ]
-    connection.exec_driver_sql(many.sqlite_text, rows)
 
 
 def _json_rows(columns: Mapping[str, Any]) -> list[str]:

@@ -39,8 +39,10 @@ __all__ = [
 ]
 
 RECORDS = frozenset(
-    "sources raw_index raw lightcurves dropped scored detections injections properties properties.units"
-    " simulated_lightcurves".split()
+    [
+        *("sources", "raw_index", "raw", "lightcurves", "dropped", "scored", "detections", "injections", "properties"),
+        *("properties.units", "simulated_lightcurves"),
+    ]
 )
 """Tables with a row a source, a light curve or an event; the others have one an epoch or a raw row."""
 

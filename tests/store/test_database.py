@@ -67,7 +67,10 @@ def test_segments_found_on_disk_fill_gaps_and_replace_nothing(database: Database
 
 def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
     bad = batch("p2", B=Outcome.DONE)
-    wrong = {"source": np.array([0, 0]), **{word: np.array([None, None]) for word in ("n_tables", "n_rows")}}
+    wrong = {
+        "source": np.array([0, 0]),
+        **{word: np.array([None, None]) for word in ("n_tables", "n_rows", "provenance")},
+    }
     bad = Batch(stage_key=SPEC.key, root="data", file=bad.file, tables={**bad.tables, "raw_index": wrong})
     with pytest.raises(StoreError, match="nothing was changed"):
         database.publish([batch("p1", A=Outcome.DONE), bad], run="r", tokens=None)
