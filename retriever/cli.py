@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ examples:
   retriever run -m finder.snr_threshold=5,6,7          a sweep
   retriever run experiment=ztf_folder paths.lightcurves=FOLDER catalog.path=TABLE
   retriever run --cfg job                              the whole config
+  retriever plan finder.snr_threshold=7                what a run would do, and why
   retriever status                                     versions and their state
   retriever where NAME                                 the files and rows of a source
   retriever simulated outputs/DEMO_x NAME lc.parquet   a source's light curves with its injected events
@@ -36,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word not in ("-v", "--verbose")]
     try:
         if words[:1] == ["run"]:
-            return _run(words[1:], verbose)
+            return _through_hydra(words[1:], lambda config: _run_config(config, verbose), verbose)
+        if words[:1] == ["plan"]:
+            as_json = "--json" in words
+            rest = [word for word in words[1:] if word != "--json"]
+            return _through_hydra(rest, lambda config: _plan(config, as_json), verbose)
         return _command(words)
     except RetrieverError as error:
         if verbose:
@@ -72,6 +77,7 @@ def _command(words: list[str]) -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks and the log")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="download, reduce, analyze, simulate (retriever run --help)", add_help=False)
+    commands.add_parser("plan", help="what a run would do, and why; takes the words of run", add_help=False)
     for name, text in (
         ("status", "list versions, their parameters and state"),
         ("where", "find a source's products"),
@@ -123,10 +129,11 @@ def _simulated(chosen: argparse.Namespace) -> int:
     return 0
 
 
-# ---- run: through Hydra ------------------------------------------------------------------------------------------
+# ---- run and plan: through Hydra ---------------------------------------------------------------------------------
 
 
-def _run(words: list[str], verbose: bool) -> int:
+def _through_hydra(words: list[str], work: Callable[[Any], int], verbose: bool) -> int:
+    """Let Hydra compose the config, for each job of a sweep, and work on it; gives the worst exit code."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -137,7 +144,7 @@ def _run(words: list[str], verbose: bool) -> int:
     codes: list[int] = []
 
     def job(config: Any) -> int:
-        codes.append(_run_config(config, verbose))
+        codes.append(_apart(work, config, verbose))
         return codes[-1]
 
     _warn_of_shadowed(words, CONFIG_FOLDER)
@@ -190,13 +197,10 @@ def _worst(codes: list[int]) -> int:
     return next((code for code in order if code in codes), 0)
 
 
-def _run_config(config: Any, verbose: bool) -> int:
+def _apart(work: Callable[[Any], int], config: Any, verbose: bool) -> int:
     """One job; under a sweep what goes wrong with one must not end the others."""
-    from retriever.pipeline.session import run_config
-    from retriever.report.summary import print_summary
-
     try:
-        summary = run_config(config, verbose)
+        return work(config)
     except RetrieverError as error:
         if verbose:
             raise
@@ -210,8 +214,24 @@ def _run_config(config: Any, verbose: bool) -> int:
             raise
         print(_unexpected(error), file=sys.stderr)
         return 1
+
+
+def _run_config(config: Any, verbose: bool) -> int:
+    from retriever.pipeline.session import run_config
+    from retriever.report.summary import print_summary
+
+    summary = run_config(config, verbose)
     print_summary(summary)
     return summary.exit_code
+
+
+def _plan(config: Any, as_json: bool) -> int:
+    from retriever.pipeline.explain import preview_text
+    from retriever.pipeline.session import plan_config
+
+    preview = plan_config(config)
+    print(json.dumps(preview.as_dict(), indent=2) if as_json else preview_text(preview))
+    return 0
 
 
 def _sentence(error: Exception) -> str:

@@ -6,9 +6,9 @@ from retriever.config import build_setup, load_frozen, typed
 from retriever.detection import Analyzed, Simulated
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
-from retriever.pipeline.plan import derive
 from retriever.pipeline.session import make_recipe
 from retriever.pipeline.settings import Paths
+from retriever.pipeline.standing import stamps_of, stand
 from retriever.pipeline.version import Project
 from retriever.stages.simulate import inject
 from retriever.store import layout
@@ -49,15 +49,11 @@ def simulated_lightcurves(version: Path, name: str, data: Path) -> dict[str, Sim
     row = sources.row_of(name)
     if row < 0:
         raise StoreError(f"the catalog of {version.name} has no source {name!r}; see its sources.parquet")
-    database = Database("", version.parent)
     source = sources.source(row)
+    with Database("", version.parent) as database:
+        standing = stand(recipe, sources, stamps_of(recipe, sources), database)
     found: dict[str, Simulated] = {}
-    for observatory, specs in recipe.specs.items():
-        ids = database.stage_ids(specs.values())
-        segments = database.segments(ids.values())
-        products = {stage: database.products(ids[spec.key]) for stage, spec in specs.items()}
-        stamps = getattr(recipe.surveys[observatory].observatory, "stamps", None)
-        state = derive(sources, products, segments, list(stamps(sources)) if stamps else None)
+    for observatory, state in standing.states.items():
         outcome = int(state.outcome("simulate")[row])
         if outcome == Outcome.EMPTY:
             continue
@@ -68,7 +64,7 @@ def simulated_lightcurves(version: Path, name: str, data: Path) -> dict[str, Sim
         places = {}
         for stage, tables in (("reduce", ["lightcurves", "epochs*"]), ("analyze", ["scored", "scores*"])):
             number = int(state.stages[stage].segment[row])
-            stored = read(version.parent / segments[number][1], tables)[1]
+            stored = read(version.parent / standing.segments[number][1], tables)[1]
             places[stage] = stored, [int(state.stages[stage].row[row])]
         reduced = layout.unpack_lightcurves(*places["reduce"])
         processed = Analyzed(lightcurves=layout.with_scores(*places["analyze"], reduced)[0])

@@ -18,7 +18,7 @@ from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
 from retriever.store.products import NOWHERE, Products, latest
 
-__all__ = ["Choice", "StageState", "SurveyState", "Task", "cut_tasks", "derive"]
+__all__ = ["Choice", "StageState", "SurveyState", "Task", "cut_tasks", "derive", "needs"]
 
 Flags = NDArray[np.bool_]
 
@@ -203,7 +203,7 @@ def cut_tasks(
     tried
         Stage to the sources that this run has already tried and that failed: not again.
     """
-    need = _needs(state, choice, tried)
+    need, _ = needs(state, choice, tried)
     code = np.zeros(ra.size, np.int64)
     for k, stage in enumerate(STAGES):
         code += need[stage].astype(np.int64) << k
@@ -234,8 +234,8 @@ def cut_tasks(
     return tasks
 
 
-def _needs(state: SurveyState, choice: Choice, tried: Mapping[str, Flags]) -> dict[str, Flags]:
-    """Stage to the sources that need it now."""
+def needs(state: SurveyState, choice: Choice, tried: Mapping[str, Flags]) -> tuple[dict[str, Flags], dict[str, Flags]]:
+    """Find what is to do: stage to the sources that need it now, and to those of which it depends on their raw data."""
     need: dict[str, Flags] = {}
     upstream_done = np.ones(choice.sources.size, np.bool_)
     for stage in STAGES:
@@ -247,6 +247,7 @@ def _needs(state: SurveyState, choice: Choice, tried: Mapping[str, Flags]) -> di
         upstream_done = need[stage] | (outcome == Outcome.DONE)
     # what comes from the survey now may be what it was: whether products there still count is judged afterwards
     changed = need["download"] & np.logical_or.reduce([state.stages[stage].stood for stage in STAGES[1:]])
+    undecided = {stage: need[stage] & changed & (stage != "download") for stage in STAGES}
     for stage in STAGES[1:]:
         need[stage] &= ~changed
-    return need
+    return need, undecided

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retriever import verbs
-from retriever.fingerprint import fingerprint
+from retriever.fingerprint import code_of, fingerprint
 from retriever.identity import canonical_hash
 from retriever.outcome import STAGES
 from retriever.store.batch import StageSpec
@@ -71,6 +71,19 @@ class Recipe:
                 for stage, story in stories.items()
             }
             for name, stories in self.stories.items()
+        }
+
+    @cached_property
+    def code(self) -> dict[str, dict[str, dict[str, str]]]:
+        """Hash of each module that a stage stands on beside those of the stages above, by observatory and stage."""
+        search = (self.analysis, self.quality, self.finder)
+        modules = {"analyze": [type(part).__module__ for part in search], "simulate": [type(self.simulator).__module__]}
+        return {
+            name: {
+                stage: code_of(f"retriever.stages.{stage}", *names)
+                for stage, names in {"reduce": [type(survey.reducer).__module__], **modules}.items()
+            }
+            for name, survey in self.surveys.items()
         }
 
     def _stories_of(self, name: str, survey: Survey) -> dict[str, dict[str, Any]]:

@@ -20,20 +20,20 @@ import numpy as np
 from retriever.errors import CatalogError, HopelessRun, StoreError, nearest
 from retriever.outcome import STAGES, Outcome
 from retriever.pipeline.executors import Engine, recipe_blob, work
-from retriever.pipeline.plan import Choice, SurveyState, Task, cut_tasks, derive
+from retriever.pipeline.plan import Choice, SurveyState, Task, cut_tasks
 from retriever.pipeline.progress import Progress
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.settings import RunSettings
-from retriever.pipeline.task import Job, JobResult, segment_batch
+from retriever.pipeline.standing import SegmentRow, read_batches, stand, unknown_segments
+from retriever.pipeline.task import Job, JobResult
 from retriever.pipeline.version import Version, write_text
 from retriever.report.tables import Counted, FreshCounts, write_tables
 from retriever.source import SourceTable
-from retriever.store.batch import StageSpec
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
-from retriever.store.segments import read, remove_leftovers, sizes_below
+from retriever.store.segments import read, remove_leftovers
 
-__all__ = ["Run", "RunSummary", "choose", "stamps_of"]
+__all__ = ["Run", "RunSummary", "choose"]
 
 log = logging.getLogger("retriever")
 
@@ -94,7 +94,7 @@ class Run:
     Parameters
     ----------
     recipe, sources, stamps, choice, version, settings, engine
-        What to do and how; see `choose` and `stamps_of`.
+        What to do and how; see `choose` and `retriever.pipeline.standing.stamps_of`.
     database
         The opened database.
     name
@@ -117,7 +117,7 @@ class Run:
         self._failed = self._failed_in_a_row = 0
         self._is_current = True
         self._fresh = FreshCounts()
-        self._state_now: tuple[dict[str, SurveyState], dict[int, tuple[str, str, int, str]]]
+        self._state_now: tuple[Mapping[str, SurveyState], Mapping[int, SegmentRow]]
 
     def run(self) -> RunSummary:
         """Run to the end, to an interruption, or until it is hopeless; the tables are written anew in any case."""
@@ -161,40 +161,17 @@ class Run:
 
     def _adopt(self) -> None:
         """Make segments count that lie on disk and that the database does not know, as after a crash."""
-        for root, folder in sorted({(self.recipe.root(s.stage), self.recipe.folder(s)) for s in self._specs}):
-            word = "data" if folder[0] != "." else "outputs"
-            unknown = set(sizes_below(root, folder)) - self.database.known_paths(word)
-            in_order = sorted(unknown, key=lambda path: (root / path).stat().st_mtime_ns)
-            for start in range(0, len(in_order), ADOPTED_AT_ONCE):
-                self._adopt_files(word, root, in_order[start : start + ADOPTED_AT_ONCE])
+        unknown = unknown_segments(self.recipe, self.database)
+        for start in range(0, len(unknown), ADOPTED_AT_ONCE):
+            found, troubles = read_batches(unknown[start : start + ADOPTED_AT_ONCE])
+            for trouble in troubles:
+                log.warning("%s", trouble)
+            self.database.stage_ids([spec for spec, _ in found])
+            self.database.publish([batch for _, batch in found], run=self.name, tokens=None)
 
-    def _adopt_files(self, word: str, root: Path, paths: Sequence[str]) -> None:
-        specs, batches = [], []
-        for path in paths:
-            try:
-                story, batch = segment_batch(word, root, path)
-            except StoreError as error:
-                log.warning("%s", error)
-                continue
-            words = ("stage", "observatory", "survey", "data_type")
-            specs.append(StageSpec(key=story["stage_key"], **{key: story[key] for key in words}))
-            batches.append(batch)
-        self.database.stage_ids(specs)
-        self.database.publish(batches, run=self.name, tokens=None)
-
-    def _states(self) -> tuple[dict[str, SurveyState], dict[int, tuple[str, str, int, str]]]:
-        segments = self.database.segments(self._ids.values())
-        on_disk: dict[tuple[str, str], int] = {}
-        for spec in self._specs:
-            word, root = ("data", self.recipe.data) if spec.stage == "download" else ("outputs", self.recipe.outputs)
-            sizes = sizes_below(root, self.recipe.folder(spec))
-            on_disk.update({(word, path): size for path, size in sizes.items()})
-        present = {k: one for k, one in segments.items() if on_disk.get((one[0], one[1])) == one[2]}
-        states = {}
-        for name, specs in self.recipe.specs.items():
-            products = {stage: self.database.products(self._ids[spec.key]) for stage, spec in specs.items()}
-            states[name] = derive(self.sources, products, present, self._stamps.get(name))
-        return states, present
+    def _states(self) -> tuple[Mapping[str, SurveyState], Mapping[int, SegmentRow]]:
+        standing = stand(self.recipe, self.sources, self._stamps, self.database)
+        return standing.states, standing.segments
 
     def _tasks(self, states: Mapping[str, SurveyState], tried: Mapping[str, Any]) -> list[Task]:
         return [
@@ -420,16 +397,6 @@ def _selected(sources: SourceTable, settings: RunSettings) -> Any:
 
 def _hint(name: str, sources: SourceTable) -> str:
     return nearest(name, sources.name.tolist()) if len(sources) <= 1000 else ""
-
-
-def stamps_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
-    """What observatories can tell cheaply of the state of their data, by name."""
-    found = {}
-    for name, survey in recipe.surveys.items():
-        stamps = getattr(survey.observatory, "stamps", None)
-        if stamps is not None:
-            found[name] = list(stamps(sources))
-    return found
 
 
 def _count(summary: RunSummary, states: Mapping[str, SurveyState], sources: SourceTable) -> list[str]:

@@ -2,20 +2,80 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retriever.config import Setup, build_setup, frozen_yaml, typed
+from retriever.pipeline.explain import Preview, explain, reference_version
+from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
-from retriever.pipeline.runner import Run, RunSummary, choose, stamps_of
+from retriever.pipeline.runner import Run, RunSummary, choose
 from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
-from retriever.pipeline.version import Project, make_version, new_run_name, repositories
+from retriever.pipeline.standing import read_batches, stamps_of, stand, unknown_segments
+from retriever.pipeline.version import Project, Repository, Version, make_version, new_run_name, repositories
+from retriever.source import SourceTable
 from retriever.store.database import Database
 
-__all__ = ["make_recipe", "run_config"]
+__all__ = ["Session", "make_recipe", "open_session", "plan_config", "run_config"]
 
 log = logging.getLogger("retriever")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A config, built: what a run and a plan both start from.
+
+    Attributes
+    ----------
+    recipe, sources, stamps, choice, version
+        What to do; see `retriever.pipeline.runner.Run`.
+    settings, store, paths, executor
+        How to do it.
+    repositories
+        State of the code's repositories.
+    """
+
+    recipe: Recipe
+    sources: SourceTable
+    stamps: Mapping[str, list[str]]
+    choice: Choice
+    version: Version
+    settings: RunSettings
+    store: StoreSettings
+    paths: Paths
+    executor: Any
+    repositories: Mapping[str, Repository]
+
+
+def open_session(config: Any) -> Session:
+    """Build a composed config, load its catalog and derive its version; writes nothing.
+
+    Raises
+    ------
+    RetrieverError
+        For whatever keeps a run from starting.
+    """
+    setup = build_setup(config)
+    project = typed(Project, setup.plain["project"], "project")
+    settings = typed(RunSettings, setup.plain["run"], "run")
+    paths = typed(Paths, setup.plain["paths"], "paths")
+    recipe = make_recipe(setup, project.seed, paths)
+    sources = setup.components["catalog"].load()
+    state = repositories(Path.cwd(), (paths.data_root, paths.outputs_root))
+    return Session(
+        recipe=recipe,
+        sources=sources,
+        stamps=stamps_of(recipe, sources),
+        choice=choose(sources, settings),
+        version=make_version(project, setup.components["catalog"], sources, recipe, state),
+        settings=settings,
+        store=typed(StoreSettings, setup.plain["store"], "store"),
+        paths=paths,
+        executor=setup.components["executor"],
+        repositories=state,
+    )
 
 
 def run_config(config: Any, verbose: bool = False) -> RunSummary:
@@ -33,28 +93,48 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
     RetrieverError
         For whatever keeps the run from starting, or stops all of it.
     """
-    setup = build_setup(config)
-    project = typed(Project, setup.plain["project"], "project")
-    settings = typed(RunSettings, setup.plain["run"], "run")
-    store = typed(StoreSettings, setup.plain["store"], "store")
-    paths = typed(Paths, setup.plain["paths"], "paths")
-    recipe = make_recipe(setup, project.seed, paths)
-    sources = setup.components["catalog"].load()
-    choice, stamps = choose(sources, settings), stamps_of(recipe, sources)
-    state = repositories(Path.cwd(), (paths.data_root, paths.outputs_root))
-    version = make_version(project, setup.components["catalog"], sources, recipe, state)
-    with Database(store.url or "", paths.outputs_root) as database:
-        version.open_folder(frozen_yaml(config), state, recipe)
+    session = open_session(config)
+    version, settings = session.version, session.settings
+    with Database(session.store.url or "", session.paths.outputs_root) as database:
+        version.open_folder(frozen_yaml(config), session.repositories, session.recipe)
         name = new_run_name()
         run = Run(
-            recipe=recipe, sources=sources, stamps=stamps, choice=choice, version=version, settings=settings,
-            engine=setup.components["executor"], database=database, name=name,
+            recipe=session.recipe, sources=session.sources, stamps=session.stamps, choice=session.choice,
+            version=version, settings=settings, engine=session.executor, database=database, name=name,
         )  # fmt: skip
         with _logged(version.folder / "runs" / name, verbose or settings.verbose):
-            for reason, count in sources.skipped.items():
+            for reason, count in session.sources.skipped.items():
                 log.warning("the catalog has %d row(s) that were left out: %s", count, reason)
             log.info("run %s of version %s, commits %s", name, version.name, version.inputs["commits"])
             return run.run()
+
+
+def plan_config(config: Any) -> Preview:
+    """Say what a run of a composed config would do; writes nothing.
+
+    Raises
+    ------
+    RetrieverError
+        For whatever would keep the run from starting.
+    """
+    session = open_session(config)
+    version, recipe = session.version, session.recipe
+    with contextlib.ExitStack() as stack:
+        there = Database.exists(session.store.url or "", session.paths.outputs_root)
+        database = stack.enter_context(Database(session.store.url or "", session.paths.outputs_root)) if there else None
+        unknown = unknown_segments(recipe, database)
+        found, _ = read_batches(unknown)
+        standing = stand(recipe, session.sources, session.stamps, database, [batch for _, batch in found])
+        candidates = database.versions_by_run(version.inputs["project"]["name"]) if database else []
+    name, before = reference_version(session.paths.outputs_root, candidates, version.name)
+    now = {"inputs": version.inputs, "code": recipe.code}
+    return Preview(
+        version=version.name,
+        folder=str(version.folder),
+        compared_with=name,
+        stages=explain(session.sources, standing, session.choice, now, before, list(session.stamps)),
+        interrupted=len(found),
+    )
 
 
 def make_recipe(setup: Setup, seed: int, paths: Paths) -> Recipe:

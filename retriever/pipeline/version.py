@@ -90,6 +90,7 @@ class Version:
             story = {
                 "hash": self.hash,
                 "inputs": self.inputs,
+                "code": recipe.code,
                 "created": _now(),
                 "environment": environment(),
                 "uncommitted": {

@@ -1,12 +1,12 @@
 """What versions there are, and where a source's products lie."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
+from retriever.report.parameters import differing, flat_parameters
 from retriever.store.database import Database
 
 __all__ = ["versions", "versions_text", "where", "where_text"]
@@ -16,16 +16,15 @@ def versions(outputs: Path) -> list[dict[str, Any]]:
     """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
     with _database(outputs) as database:
         found = database.versions()
-    flat = {version["name"]: _flat(_parameters(version["story"])) for version in found}
-    differing: dict[str, set[str]] = {}
-    for project in {version["project"] for version in found}:
-        trees = [flat[version["name"]] for version in found if version["project"] == project]
-        keys = {key for tree in trees for key in tree}
-        differing[project] = {key for key in keys if len({json.dumps(tree.get(key)) for tree in trees}) > 1}
-    return [_version_row(version, flat[version["name"]], differing[version["project"]], outputs) for version in found]
+    flat = {version["name"]: flat_parameters(version["story"]) for version in found}
+    differ = {
+        project: differing([flat[version["name"]] for version in found if version["project"] == project])
+        for project in {version["project"] for version in found}
+    }
+    return [_version_row(version, flat[version["name"]], differ[version["project"]], outputs) for version in found]
 
 
-def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: set[str], outputs: Path) -> dict[str, Any]:
+def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: list[str], outputs: Path) -> dict[str, Any]:
     run = version["last_run"] or {}
     summary = run.get("summary") or {}
     return {
@@ -36,37 +35,12 @@ def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: set[
         "created": version["created"].isoformat(timespec="seconds"),
         "state": run.get("state", "never run"),
         "last_run": run.get("name", ""),
-        "differs_in": {key: flat.get(key) for key in sorted(keys)},
+        "differs_in": {key: flat.get(key) for key in keys},
         "counts": {
             key: summary.get(key, 0) for key in ("sources", "lightcurves", "detections", "injections", "recovered")
         },
         "outcomes": summary.get("outcomes", {}),
     }
-
-
-def _parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters among a version's inputs, by the addresses they have in the config."""
-
-    def of(node: Any) -> Any:
-        if isinstance(node, Mapping) and set(node) >= {"class", "fields"}:
-            return {"_target_": node["class"], **{key: of(value) for key, value in node["fields"].items()}}
-        return node
-
-    tree = {key: of(value) for key, value in inputs.items() if key not in ("stage_keys", "observatories", "reducers")}
-    for group in ("observatories", "reducers"):
-        tree[group] = {name: of(node) for name, node in inputs.get(group, {}).items()}
-    tree["catalog"]["digest"] = inputs["catalog"]["digest"]
-    return tree
-
-
-def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{where}{key}.")
-        else:
-            flat[f"{where}{key}"] = value
-    return flat
 
 
 def versions_text(found: list[dict[str, Any]]) -> str:

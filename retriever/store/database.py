@@ -33,7 +33,7 @@ from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.outcome import Outcome
 from retriever.store import models
 from retriever.store.batch import Batch, StageSpec
-from retriever.store.products import NOWHERE, Packed, Products, name_needle, pack_products
+from retriever.store.products import NOWHERE, Packed, Products, made, name_needle, pack_products, without_made
 
 __all__ = ["Database"]
 
@@ -83,6 +83,11 @@ class Database:
             ) from error
         except SQLAlchemyError as error:
             raise StoreError(f"cannot open the database {self.url!r}: {_reason(error)}") from error
+
+    @staticmethod
+    def exists(url: str, outputs: Path) -> bool:
+        """Whether there is a database to open, as far as can be told without making one."""
+        return bool(url) or (outputs / "retriever.db").exists()
 
     def __enter__(self) -> "Database":
         return self
@@ -169,8 +174,17 @@ class Database:
 
     def products(self, stage_id: int) -> Products:
         """All products of a stage."""
+        return Products.unpack(self.packed_products(stage_id))
+
+    def packed_products(self, stage_id: int) -> list[Packed]:
+        """All products of a stage as they are stored."""
         with self.reading() as connection:
-            return _products(connection, stage_id)
+            return _packed_of(connection, stage_id)
+
+    def known_stage_ids(self, keys: Sequence[str]) -> dict[str, int]:
+        """Ids of those stages that are known, by key."""
+        with self.reading() as connection:
+            return self._known_stages(connection, list(keys))
 
     def known_paths(self, root: str) -> set[str]:
         """Paths of all segments below a root."""
@@ -325,6 +339,19 @@ class Database:
             version["last_run"] = last.get(version["id"])
         return sorted(found, key=lambda version: (version["created"], version["id"]))
 
+    def versions_by_run(self, project: str) -> list[str]:
+        """Names of a project's versions, that with the latest run first."""
+        v, r = models.Version, models.Run
+        query = (
+            select(v.name)
+            .join(r, r.version_id == v.id, isouter=True)
+            .where(v.project == project)
+            .group_by(v.id, v.name)
+            .order_by(func.max(r.started).desc(), v.id.desc())
+        )
+        with self.reading() as connection:
+            return list(connection.scalars(query))
+
     def source_names(self, name: str) -> list[str]:
         """Names of the sources that are called so, by name or by alias."""
         with self.reading() as connection:
@@ -452,9 +479,9 @@ def _packed(row: Any) -> Packed:
     return Packed(segment=row.segment_id, messages=row.messages, **texts)
 
 
-def _products(connection: Connection, stage_id: int) -> Products:
+def _packed_of(connection: Connection, stage_id: int) -> list[Packed]:
     query = select(*_packed_columns()).where(models.Product.stage_id == stage_id).order_by(models.Product.id)
-    return Products.unpack(_packed(row) for row in connection.execute(query))
+    return [_packed(row) for row in connection.execute(query)]
 
 
 def _holds(dialect_name: str, column: Any, needle: bytes) -> Any:
@@ -479,21 +506,16 @@ def _entries_of(name: str, products: Products) -> Iterator[dict[str, Any]]:
             }
 
 
-def _made(products: Products) -> set[bytes]:
-    """Inputs whose product is there, or was sent back on purpose."""
-    last = dict(zip(products.input.tolist(), products.outcome.tolist(), strict=True))
-    return {one for one, outcome in last.items() if outcome not in (Outcome.FAILED, Outcome.BLOCKED)}
-
-
 def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int]) -> list[Batch]:
     """Batches without the products that are there already."""
-    made: dict[int, set[bytes]] = {}
+    already: dict[int, set[bytes]] = {}
     found = []
     for batch in batches:
         stage_id = stage_ids[batch.stage_key]
-        if stage_id not in made:
-            made[stage_id] = _made(_products(connection, stage_id))
-        found.append(_only_gaps(batch, made[stage_id]))
+        if stage_id not in already:
+            already[stage_id] = made(Products.unpack(_packed_of(connection, stage_id)))
+        sources = without_made(batch.tables["sources"], already[stage_id])
+        found.append(replace(batch, tables={**batch.tables, "sources": sources}))
     return found
 
 

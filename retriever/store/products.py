@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from retriever.identity import Digests, pack_digests, unpack_digests
 from retriever.outcome import Outcome
 
-__all__ = ["NOWHERE", "Packed", "Products", "latest", "name_needle", "pack_products"]
+__all__ = ["NOWHERE", "Packed", "Products", "latest", "made", "name_needle", "pack_products", "without_made"]
 
 NOWHERE = -1
 """Segment of a product that lies nowhere: a failure, or one that was sent back to pending."""
@@ -89,6 +89,11 @@ class Products:
             packed_names=[part.names for part in parts],
         )
 
+    @classmethod
+    def gaps(cls, sources: Mapping[str, Any], segment: int | None, before: Sequence[Packed]) -> Packed:
+        """Pack a table of sources that was found on disk: what others made already stays as it is."""
+        return pack_products(without_made(sources, made(cls.unpack(before))), segment)
+
     def __len__(self) -> int:
         return int(self.outcome.size)
 
@@ -132,6 +137,21 @@ def latest(catalog_inputs: Digests, products: Products) -> NDArray[np.int64]:
     same = catalog_inputs[place] == products.input[known]
     np.maximum.at(found, place[same], known[same])
     return found
+
+
+def made(products: Products) -> set[bytes]:
+    """Inputs whose product is there, or was sent back on purpose."""
+    last = dict(zip(products.input.tolist(), products.outcome.tolist(), strict=True))
+    return {one for one, outcome in last.items() if outcome not in (Outcome.FAILED, Outcome.BLOCKED)}
+
+
+def without_made(sources: Mapping[str, Any], already: set[bytes]) -> dict[str, Any]:
+    """A table of sources without those whose products are there; adds its own to them."""
+    inputs = sources["input"].tolist()
+    outcome = np.where([one in already for one in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
+    good = (Outcome.DONE, Outcome.EMPTY)
+    already |= {one for one, code in zip(inputs, outcome.tolist(), strict=True) if code in good}
+    return {**sources, "outcome": outcome}
 
 
 def _heads(digests: Digests) -> NDArray[np.uint64]:
