@@ -3,12 +3,14 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from retriever import __version__
+from retriever.commands import add_commands, execute
 from retriever.errors import ConfigError, RetrieverError, nearest
 
 __all__ = ["main"]
@@ -23,10 +25,12 @@ examples:
   retriever run -m finder.snr_threshold=5,6,7          a sweep
   retriever run experiment=ztf_folder paths.lightcurves=FOLDER catalog.path=TABLE
   retriever run --cfg job                              the whole config
+  retriever run --from VERSION                         a saved version again
   retriever plan finder.snr_threshold=7                what a run would do, and why
   retriever status                                     versions and their state
-  retriever where NAME                                 the files and rows of a source
-  retriever simulated outputs/DEMO_x NAME lc.parquet   a source's light curves with its injected events
+  retriever compare VERSION VERSION                    what differs
+  retriever show VERSION/NAME                          a source, and where its products came from
+  retriever COMMAND --help                             more of each
 """
 
 
@@ -36,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbose = any(word in ("-v", "--verbose") for word in words)
     words = [word for word in words if word not in ("-v", "--verbose")]
     try:
+        if words[:1] == ["run"] and "--from" in words:
+            return _rerun(words[1:], verbose)
         if words[:1] == ["run"]:
             return _through_hydra(words[1:], lambda config: _run_config(config, verbose), verbose)
         if words[:1] == ["plan"]:
@@ -78,55 +84,8 @@ def _command(words: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="download, reduce, analyze, simulate (retriever run --help)", add_help=False)
     commands.add_parser("plan", help="what a run would do, and why; takes the words of run", add_help=False)
-    for name, text in (
-        ("status", "list versions, their parameters and state"),
-        ("where", "find a source's products"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--json", action="store_true", help="print JSON")
-        command.add_argument(
-            "--outputs",
-            default=os.environ.get("RETRIEVER_OUTPUTS", "outputs"),
-            help="the outputs folder (default: $RETRIEVER_OUTPUTS, else outputs)",
-        )
-        if name == "where":
-            command.add_argument("--data", default=os.environ.get("RETRIEVER_DATA", "data"), help="the data folder")
-            command.add_argument("name", help="name or alias of a source")
-    again = commands.add_parser(
-        "simulated",
-        help="make a source's simulated light curves again",
-        description="Make a source's simulated light curves again, and write them as Parquet: one row an epoch.",
-    )
-    again.add_argument("version", help="the version's folder")
-    again.add_argument("name", help="name of a source")
-    again.add_argument("file", help="the Parquet file to write")
-    again.add_argument("--data", default=os.environ.get("RETRIEVER_DATA", "data"), help="the data folder")
-    chosen = parser.parse_args(words)
-    if chosen.command == "simulated":
-        return _simulated(chosen)
-    from retriever.report import status
-
-    outputs = Path(chosen.outputs).expanduser().absolute()
-    if chosen.command == "status":
-        found: Any = status.versions(outputs)
-        text = status.versions_text(found)
-    else:
-        found = status.where(outputs, Path(chosen.data).expanduser().absolute(), chosen.name)
-        text = status.where_text(found)
-    print(json.dumps(found, indent=2, default=str) if chosen.json else text)
-    return 0
-
-
-def _simulated(chosen: argparse.Namespace) -> int:
-    from retriever.pipeline.again import simulated_lightcurves
-    from retriever.report.tables import write_lightcurves
-
-    sys.path.insert(0, str(Path.cwd()))
-    folder = Path(chosen.version).expanduser().absolute()
-    found = simulated_lightcurves(folder, chosen.name, Path(chosen.data).expanduser().absolute())
-    rows = write_lightcurves(Path(chosen.file), {name: one.lightcurves for name, one in found.items()})
-    print(f"{rows} epochs of {sum(len(one.lightcurves) for one in found.values())} light curves: {chosen.file}")
-    return 0
+    add_commands(commands)
+    return execute(parser.parse_args(words))
 
 
 # ---- run and plan: through Hydra ---------------------------------------------------------------------------------
@@ -147,6 +106,7 @@ def _through_hydra(words: list[str], work: Callable[[Any], int], verbose: bool) 
         codes.append(_apart(work, config, verbose))
         return codes[-1]
 
+    _refuse_passwords(words)
     _warn_of_shadowed(words, CONFIG_FOLDER)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting: the sentence is ours
     before, sys.argv = sys.argv, ["retriever run", *_options_first(words)]
@@ -191,6 +151,16 @@ def _options_first(words: list[str]) -> list[str]:
     return options + overrides
 
 
+def _refuse_passwords(words: list[str]) -> None:
+    """Refuse addresses with a password before Hydra writes them down."""
+    for word in words:
+        if re.search(r"://[^/\s:@]*:[^/\s@]+@", word):
+            key = word.partition("=")[0]
+            raise ConfigError(
+                f"{key} holds a password, and configs are written down; set RETRIEVER_DATABASE in the environment"
+            )
+
+
 def _worst(codes: list[int]) -> int:
     """The worst of a sweep's exit codes: unexpected, then usage, then failures; an interruption before all."""
     order = (130, 1, 2, 3, 0)
@@ -222,6 +192,29 @@ def _run_config(config: Any, verbose: bool) -> int:
 
     summary = run_config(config, verbose)
     print_summary(summary)
+    return summary.exit_code
+
+
+def _rerun(words: list[str], verbose: bool) -> int:
+    """Run a saved version again: ``run --from VERSION [OVERRIDES]``."""
+    from retriever.pipeline.rerun import rerun
+    from retriever.report.summary import print_summary
+    from retriever.report.versions import find_version
+
+    at = words.index("--from")
+    if at + 1 >= len(words):
+        raise ConfigError("--from needs a version: retriever run --from VERSION [OVERRIDES]")
+    overrides = words[:at] + words[at + 2 :]
+    _refuse_passwords(overrides)
+    sys.path.insert(0, str(Path.cwd()))
+    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("paths.outputs=")), "")
+    saved = find_version(words[at + 1], Path(outputs or os.environ.get("RETRIEVER_OUTPUTS", "outputs")).absolute())
+    summary, differences = rerun(saved, overrides, verbose)
+    print_summary(summary)
+    for sentence in differences:
+        print(f"differs from {saved.name}: {sentence}")
+    if not differences:
+        print(f"code, environment and data are those of {saved.name}")
     return summary.exit_code
 
 

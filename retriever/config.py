@@ -1,8 +1,9 @@
 """From a composed config to built components: every type checked, every unknown key refused."""
 
+import copy
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -13,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from retriever.errors import ConfigError, nearest
 from retriever.verbs import VERBS
 
-__all__ = ["CONFIG_FOLDER", "Setup", "build", "build_setup", "frozen_yaml", "load_frozen", "typed"]
+__all__ = ["CONFIG_FOLDER", "Setup", "build", "build_setup", "frozen_yaml", "load_frozen", "typed", "with_overrides"]
 
 _PACKAGE = Path(__file__).parent
 
@@ -194,6 +195,28 @@ def load_frozen(path: Path) -> DictConfig:
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{path} is no config of a version; name a version's folder")
     return config
+
+
+def with_overrides(config: DictConfig, words: Sequence[str]) -> DictConfig:
+    """A frozen config with some values replaced.
+
+    Raises
+    ------
+    ConfigError
+        For a word that is no ``key=value``, or a key that the config does not have.
+    """
+    changed = copy.deepcopy(config)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or OmegaConf.select(changed, key, default=MISSING) == MISSING:
+            raise ConfigError(
+                f"cannot override {word!r}: the saved config has no such key; choices of groups are fixed"
+            )
+        try:
+            OmegaConf.update(changed, key, OmegaConf.from_dotlist([f"value={value}"])["value"])
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"cannot override {word!r}: {str(error).splitlines()[0]}") from error
+    return changed
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:

@@ -64,8 +64,14 @@ def test_every_command_of_the_readme_runs(retriever, dressed, real_data, command
         name = "test-lc-tess-pimen-100-cadences.fits"
         (folder / name).write_bytes((real_data / "tess" / name).read_bytes())
     words = shlex.split(command.replace("FOLDER", str(folder)).replace("TABLE", str(table)))[1:]
-    if words[0] in ("status", "where"):
+    if words[0] not in ("run", "plan") or "--from" in words:
         assert retriever("run", *SMALLER).code == 0
+        (version,) = (path.name for path in (dressed / "outputs").glob("DEMO_*"))
+        assert retriever("run", *SMALLER, "finder.snr_threshold=4").code == 0
+        (other,) = {path.name for path in (dressed / "outputs").glob("DEMO_*")} - {version}
+        words = [word.replace("VERSION", version).replace("OTHER", other) for word in words]
+        if words[0] == "unpack":
+            assert retriever("pack", version, "version.zip").code == 0
     elif not any(word.startswith(("experiment", "catalog=")) for word in words):
         words += SMALLER
     ended = retriever(*words)

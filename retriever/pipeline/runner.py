@@ -28,6 +28,7 @@ from retriever.pipeline.standing import SegmentRow, read_batches, stand, unknown
 from retriever.pipeline.task import Job, JobResult
 from retriever.pipeline.version import Version, write_text
 from retriever.report.tables import Counted, FreshCounts, write_tables
+from retriever.report.versions import VersionFolder
 from retriever.source import SourceTable
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
@@ -124,7 +125,7 @@ class Run:
         started = time.monotonic()
         version_id = self.database.record_version(
             self.version.name, self.version.hash, str(self.version.inputs["project"]["name"]),
-            dict(self.version.inputs), self._ids.values(),
+            dict(self.version.inputs), self._ids.values(), VersionFolder(self.version.folder).created,
         )  # fmt: skip
         self.database.start_run(self.name, version_id, socket.gethostname(), os.getpid())
         try:

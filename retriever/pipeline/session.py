@@ -16,7 +16,7 @@ from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
 from retriever.pipeline.standing import read_batches, stamps_of, stand, unknown_segments
 from retriever.pipeline.version import Project, Repository, Version, make_version, new_run_name, repositories
 from retriever.source import SourceTable
-from retriever.store.database import Database
+from retriever.store.database import Database, url_from_environment
 
 __all__ = ["Session", "make_recipe", "open_session", "plan_config", "run_config"]
 
@@ -31,8 +31,8 @@ class Session:
     ----------
     recipe, sources, stamps, choice, version
         What to do; see `retriever.pipeline.runner.Run`.
-    settings, store, paths, executor
-        How to do it.
+    settings, address, paths, executor
+        How to do it; `address` is that of the database.
     repositories
         State of the code's repositories.
     """
@@ -43,7 +43,7 @@ class Session:
     choice: Choice
     version: Version
     settings: RunSettings
-    store: StoreSettings
+    address: str
     paths: Paths
     executor: Any
     repositories: Mapping[str, Repository]
@@ -71,7 +71,7 @@ def open_session(config: Any) -> Session:
         choice=choose(sources, settings),
         version=make_version(project, setup.components["catalog"], sources, recipe, state),
         settings=settings,
-        store=typed(StoreSettings, setup.plain["store"], "store"),
+        address=typed(StoreSettings, setup.plain["store"], "store").address(url_from_environment()),
         paths=paths,
         executor=setup.components["executor"],
         repositories=state,
@@ -95,7 +95,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
     """
     session = open_session(config)
     version, settings = session.version, session.settings
-    with Database(session.store.url or "", session.paths.outputs_root) as database:
+    with Database(session.address, session.paths.outputs_root) as database:
         version.open_folder(frozen_yaml(config), session.repositories, session.recipe)
         name = new_run_name()
         run = Run(
@@ -120,8 +120,8 @@ def plan_config(config: Any) -> Preview:
     session = open_session(config)
     version, recipe = session.version, session.recipe
     with contextlib.ExitStack() as stack:
-        there = Database.exists(session.store.url or "", session.paths.outputs_root)
-        database = stack.enter_context(Database(session.store.url or "", session.paths.outputs_root)) if there else None
+        there = Database.exists(session.address, session.paths.outputs_root)
+        database = stack.enter_context(Database(session.address, session.paths.outputs_root)) if there else None
         unknown = unknown_segments(recipe, database)
         found, _ = read_batches(unknown)
         standing = stand(recipe, session.sources, session.stamps, database, [batch for _, batch in found])

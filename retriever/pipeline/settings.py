@@ -52,11 +52,35 @@ class StoreSettings:
 
     Parameters
     ----------
+    kind
+        "sqlite" or "postgres".
     url
-        SQLAlchemy's address of the database; null for SQLite in the outputs folder.
+        SQLAlchemy's address of the database, without a password; null for that in the environment variable
+        RETRIEVER_DATABASE, and SQLite in the outputs folder where there is none.
     """
 
+    kind: str = "sqlite"
     url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("sqlite", "postgres"):
+            raise ConfigError(f"store.kind is {self.kind!r}; choose store=sqlite or store=postgres")
+
+    def address(self, in_environment: str) -> str:
+        """The address to open: "" for SQLite in the outputs folder.
+
+        Raises
+        ------
+        ConfigError
+            When PostgreSQL is wanted and nothing says where it is.
+        """
+        url = self.url or in_environment
+        if self.kind == "postgres" and not url.startswith("postgresql"):
+            raise ConfigError(
+                "store=postgres needs an address; set RETRIEVER_DATABASE=postgresql://user:password@host/name, "
+                "or give store.url without a password"
+            )
+        return url
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,8 @@ from pathlib import Path
 from retriever.errors import StoreError
 from retriever.pipeline.plan import SurveyState, derive
 from retriever.pipeline.recipe import Recipe
-from retriever.pipeline.task import segment_batch
 from retriever.source import SourceTable
-from retriever.store.batch import Batch, StageSpec
+from retriever.store.batch import Batch, StageSpec, segment_batch
 from retriever.store.database import Database
 from retriever.store.products import Products
 from retriever.store.segments import sizes_below
@@ -109,12 +108,9 @@ def read_batches(
     found, troubles = [], []
     for root_word, root, path in segments:
         try:
-            story, batch = segment_batch(root_word, root, path)
+            found.append(segment_batch(root_word, root, path))
         except StoreError as error:
             troubles.append(str(error))
-            continue
-        words = ("stage", "observatory", "survey", "data_type")
-        found.append((StageSpec(key=story["stage_key"], **{key: story[key] for key in words}), batch))
     return found, troubles
 
 

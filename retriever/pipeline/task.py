@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,10 @@ from retriever.stages.download import download
 from retriever.stages.reduce import reduce
 from retriever.stages.simulate import simulate
 from retriever.store import layout
-from retriever.store.batch import Batch
-from retriever.store.segments import SegmentFile, digest_in, pack, read, write
+from retriever.store.batch import INDEXED, Batch
+from retriever.store.segments import SegmentFile, pack, read, write
 
-__all__ = ["Job", "JobResult", "run_job", "segment_batch"]
+__all__ = ["Job", "JobResult", "run_job"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +307,7 @@ class _Work:
             root = self.recipe.root(stage)
             image = pack(story, tables, records=layout.RECORDS)
             file = self.writer.submit(write, root, f"{self.recipe.folder(spec)}/{place[:5]}", place, image)
-        self.written.append((stage, file, {name: tables[name] for name in _INDEXED if name in tables}))
+        self.written.append((stage, file, {name: tables[name] for name in INDEXED if name in tables}))
 
     def collect(self) -> None:
         """Wait for the files, and put what they hold into the result."""
@@ -322,10 +321,6 @@ class _Work:
                 )
             )
             self.result.outcomes[stage] = tables["sources"]["outcome"].tolist()
-
-
-_INDEXED = ("sources", "raw_index", "lightcurves", "detections", "injections", "properties")
-"""Tables of a segment that the database indexes."""
 
 
 class _Book:
@@ -368,10 +363,3 @@ def _words(reduction: Reduction) -> list[object]:
 def _place(source: Source) -> str:
     """Name of a place on the sky, such as RA012.34-015.02, for folders and files."""
     return f"RA{source.ra:06.2f}{source.dec:+07.2f}"
-
-
-def segment_batch(root: str, folder: Path, path: str) -> tuple[dict[str, Any], Batch]:
-    """A segment on disk as the batch that its publication would have been, with its story."""
-    story, tables = read(folder / path, _INDEXED)
-    file = SegmentFile(path=path, digest=digest_in(path), size=(folder / path).stat().st_size)
-    return story, Batch(stage_key=story["stage_key"], root=root, file=file, tables=tables)

@@ -91,6 +91,7 @@ class Version:
                 "hash": self.hash,
                 "inputs": self.inputs,
                 "code": recipe.code,
+                "surveys": {name: survey.observatory.survey for name, survey in recipe.surveys.items()},
                 "created": _now(),
                 "environment": environment(),
                 "uncommitted": {
@@ -256,4 +257,4 @@ def write_text(root: Path, path: Path, text: str) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -12,10 +12,9 @@ from retriever.store.database import Database
 __all__ = ["versions", "versions_text", "where", "where_text"]
 
 
-def versions(outputs: Path) -> list[dict[str, Any]]:
+def versions(database: Database, outputs: Path) -> list[dict[str, Any]]:
     """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
-    with _database(outputs) as database:
-        found = database.versions()
+    found = database.versions()
     flat = {version["name"]: flat_parameters(version["story"]) for version in found}
     differ = {
         project: differing([flat[version["name"]] for version in found if version["project"] == project])
@@ -56,7 +55,7 @@ def versions_text(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def where(outputs: Path, data: Path, name: str) -> dict[str, Any]:
+def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str, Any]:
     """Files and rows of a source's products.
 
     Raises
@@ -64,9 +63,8 @@ def where(outputs: Path, data: Path, name: str) -> dict[str, Any]:
     StoreError
         When nothing is known of such a source.
     """
-    with _database(outputs) as database:
-        names = database.source_names(name) or [name]
-        products = [{"source": one, **product} for one in names for product in database.products_of(one)]
+    names = database.source_names(name) or [name]
+    products = [{"source": one, **product} for one in names for product in database.products_of(one)]
     if not products:
         raise StoreError(f"nothing is known of a source {name!r} in {outputs}; see sources.parquet in a version folder")
     rows = []
@@ -104,9 +102,3 @@ def where_text(found: Mapping[str, Any]) -> str:
             lines.append(f"    {row['message']}")
         lines.append(f"    in {', '.join(row['versions']) or 'no version'}")
     return "\n".join(lines)
-
-
-def _database(outputs: Path) -> Database:
-    if not (outputs / "retriever.db").exists():
-        raise StoreError(f"{outputs} has no retriever.db; run something first, or name the folder with --outputs")
-    return Database("", outputs)

@@ -183,13 +183,21 @@ def _state_digest(counted: Counted) -> str:
         name: {
             stage: [
                 one.outcome.tobytes(), one.row.tobytes(), one.input.tobytes(),
-                one.segment.tobytes(), [counted.segments[k][1] for k in np.unique(one.segment).tolist() if k >= 0],
+                *_places_of(one.segment, counted.segments),
             ]
             for stage, one in state.stages.items()
         }
         for name, state in counted.states.items()
     }  # fmt: skip
     return canonical_hash([counted.sources.digest, story])
+
+
+def _places_of(segment: NDArray[np.int64], segments: Mapping[int, tuple[str, str, int, str]]) -> tuple[Any, bytes]:
+    """Paths of segments in their order, and which is whose: the same whatever ids a database gave them."""
+    ids, which = np.unique(segment, return_inverse=True)
+    paths = [segments[k][1] if k >= 0 else "" for k in ids.tolist()]
+    rank = np.argsort(np.argsort(np.array(paths, np.str_)))
+    return sorted(paths), rank[which].tobytes()
 
 
 def _state_written(folder: Path) -> str:

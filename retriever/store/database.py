@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,18 +35,29 @@ from retriever.outcome import Outcome
 from retriever.store import models
 from retriever.store.batch import Batch, StageSpec
 from retriever.store.products import NOWHERE, Packed, Products, made, name_needle, pack_products, without_made
+from retriever.store.segments import digest_in
 
-__all__ = ["Database"]
+__all__ = ["INDEX_MODELS", "URL_VARIABLE", "Database", "indexed_columns", "product_row", "url_from_environment"]
 
-_TABLE_MODELS: dict[str, Any] = {
+INDEX_MODELS: dict[str, Any] = {
     "raw_index": models.RawPhotometry,
     "lightcurves": models.Lightcurve,
     "detections": models.Detection,
     "injections": models.Injection,
+    "properties": models.Properties,
 }
 """Tables of a segment that the database indexes row by row."""
 
 _KEYS = ("segment_id", "row", "source_row")
+
+
+URL_VARIABLE = "RETRIEVER_DATABASE"
+"""Environment variable with the address of the database, which may hold a password."""
+
+
+def url_from_environment() -> str:
+    """Address of the database where the environment names one, else ""."""
+    return os.environ.get(URL_VARIABLE, "")
 
 
 class Database:
@@ -107,8 +119,12 @@ class Database:
                 if number == models.SCHEMA:
                     return
                 models.Base.metadata.drop_all(connection)
-            models.Base.metadata.create_all(connection)
-            connection.execute(insert(models.Meta), [{"key": "schema", "value": str(models.SCHEMA)}])
+            self._create(connection)
+
+    @staticmethod
+    def _create(connection: Connection) -> None:
+        models.Base.metadata.create_all(connection)
+        connection.execute(insert(models.Meta), [{"key": "schema", "value": str(models.SCHEMA)}])
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -181,6 +197,17 @@ class Database:
         with self.reading() as connection:
             return _packed_of(connection, stage_id)
 
+    @staticmethod
+    def packed_in(connection: Connection, stage_id: int) -> list[Packed]:
+        """All products of a stage as they are stored, seen in a transaction."""
+        return _packed_of(connection, stage_id)
+
+    def packed_of_segment(self, segment_id: int) -> list[Packed]:
+        """Products of a segment as they are stored."""
+        query = select(*_packed_columns()).where(models.Product.segment_id == segment_id)
+        with self.reading() as connection:
+            return [_packed(row) for row in connection.execute(query)]
+
     def known_stage_ids(self, keys: Sequence[str]) -> dict[str, int]:
         """Ids of those stages that are known, by key."""
         with self.reading() as connection:
@@ -218,9 +245,7 @@ class Database:
                 sources = batch.tables["sources"]
                 segment = segment_ids[batch.file.path] if batch.file else None
                 if (sources["outcome"] != Outcome.BLOCKED).any():
-                    packed = pack_products(sources, segment)
-                    values = {name: getattr(packed, name) for name in _PACKED}
-                    rows.append({"stage_id": stage_ids[batch.stage_key], "segment_id": segment, **values})
+                    rows.append(product_row(stage_ids[batch.stage_key], pack_products(sources, segment)))
             if rows:
                 connection.execute(insert(models.Product), rows)
 
@@ -261,12 +286,12 @@ class Database:
         statement = insert(models.Segment).returning(models.Segment.id, sort_by_parameter_order=True)
         numbers = connection.execute(statement, rows).scalars().all()
         ids |= dict(zip(fresh, numbers, strict=True))
-        for table, model in {**_TABLE_MODELS, "properties": models.Properties}.items():
+        for table, model in INDEX_MODELS.items():
             _insert_rows(
                 connection,
                 model,
                 [
-                    (ids[path], _indexed_columns(table, batch.tables[table]))
+                    (ids[path], indexed_columns(table, batch.tables[table]))
                     for path, batch in fresh.items()
                     if table in batch.tables and len(batch.tables[table]["source"])
                 ],
@@ -283,16 +308,22 @@ class Database:
             connection.execute(statement.on_conflict_do_nothing(), list(rows))
 
     def record_version(
-        self, name: str, version_hash: str, project: str, story: dict[str, Any], stages: Iterable[int]
+        self,
+        name: str,
+        version_hash: str,
+        project: str,
+        story: dict[str, Any],
+        stages: Iterable[int],
+        created: datetime | None = None,
     ) -> int:
-        """Write down a version and the stages it stands on; gives its id."""
+        """Write down a version, made now or at a time of the past, and the stages it stands on; gives its id."""
         with self.writing() as connection:
             row = connection.execute(
                 select(models.Version.id, models.Version.hash).where(models.Version.name == name)
             ).first()
             values: dict[str, Any] = {"name": name, "hash": version_hash, "project": project, "story": story}
             if row is None:
-                values["created"] = datetime.now(UTC)
+                values["created"] = created or datetime.now(UTC)
                 number = connection.execute(insert(models.Version).returning(models.Version.id), values).scalar_one()
             else:
                 number = row.id
@@ -303,6 +334,14 @@ class Database:
                 [{"version_id": number, "stage_id": stage} for stage in sorted(set(stages))],
             )
             return int(number)
+
+    def record_runs(self, version_id: int, runs: Sequence[Mapping[str, Any]]) -> None:
+        """Write down runs of the past that are not known: name, started, ended, state, summary."""
+        with self.writing() as connection:
+            known = set(connection.scalars(select(models.Run.name).where(models.Run.version_id == version_id)))
+            rows = [{**run, "version_id": version_id, "host": "", "pid": 0} for run in runs if run["name"] not in known]
+            if rows:
+                connection.execute(insert(models.Run), rows)
 
     def start_run(self, name: str, version_id: int, host: str, pid: int) -> None:
         """Write down that a run has begun."""
@@ -339,6 +378,30 @@ class Database:
             version["last_run"] = last.get(version["id"])
         return sorted(found, key=lambda version: (version["created"], version["id"]))
 
+    def stage_ids_of(self, version: str, stage: str | None = None) -> list[int]:
+        """Ids of the stages that a version stands on; of one stage, where one is named."""
+        v, vs, s = models.Version, models.VersionStage, models.Stage
+        query = select(s.id).join(vs, vs.stage_id == s.id).join(v, v.id == vs.version_id).where(v.name == version)
+        if stage is not None:
+            query = query.where(s.stage == stage)
+        with self.reading() as connection:
+            return list(connection.scalars(query.order_by(s.id)))
+
+    def remove_version(self, name: str) -> None:
+        """Forget a version and its runs; its products stay until `retriever gc`."""
+        with self.writing() as connection:
+            number = connection.scalar(select(models.Version.id).where(models.Version.name == name))
+            for model in (models.VersionStage, models.Run):
+                connection.execute(delete(model).where(model.__table__.c.version_id == number))
+            connection.execute(delete(models.Version).where(models.Version.id == number))
+
+    def clear(self) -> None:
+        """Remove all that is in the database; segments and version folders have it all."""
+        with self.writing() as connection:
+            models.Base.metadata.drop_all(connection)
+        with self.writing() as connection:
+            self._create(connection)
+
     def versions_by_run(self, project: str) -> list[str]:
         """Names of a project's versions, that with the latest run first."""
         v, r = models.Version, models.Run
@@ -363,6 +426,25 @@ class Database:
             query = select(source.name, source.aliases).where(column.like(f"%{quoted.lower()}%", escape="\\"))
             names |= {row.name for row in connection.execute(query) if name in row.aliases}
         return sorted(names)
+
+    def source_rows(self, name: str) -> list[dict[str, Any]]:
+        """What catalogs said of a source, by its name or an alias."""
+        with self.reading() as connection:
+            query = select(models.Source.__table__).where(models.Source.name.in_(self.source_names(name)))
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def sources_in_strip(self, low: float, high: float) -> list[dict[str, Any]]:
+        """Sources between two declinations in degrees."""
+        query = select(models.Source.__table__).where(models.Source.dec.between(low, high))
+        with self.reading() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+    def segments_named(self, name: str) -> list[dict[str, Any]]:
+        """Segments by the name of their file, which carries their digest."""
+        query = select(models.Segment.__table__).where(models.Segment.digest == digest_in(name))
+        with self.reading() as connection:
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return [row for row in rows if row["path"].endswith(name)]
 
     def products_of(self, name: str) -> list[dict[str, Any]]:
         """Products of a source that count, with stage, segment and the versions that stand on their stage."""
@@ -402,12 +484,12 @@ class Database:
     @staticmethod
     def columns(table: str) -> dict[str, type]:
         """Columns of an indexed table that say something of its rows, with their Python types."""
-        model = {**_TABLE_MODELS, "properties": models.Properties}[table].__table__
+        model = INDEX_MODELS[table].__table__
         return {column.name: column.type.python_type for column in model.columns if column.name not in _KEYS}
 
     def rows(self, table: str, segment_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Rows of an indexed table in some segments, as arrays by column, a few hundred segments at a time."""
-        model = {**_TABLE_MODELS, "properties": models.Properties}[table].__table__
+        model = INDEX_MODELS[table].__table__
         kinds = {column.name: column.type.python_type for column in model.columns}
         with self.reading() as connection:
             for start in range(0, len(segment_ids), 500):
@@ -422,7 +504,8 @@ class Database:
                     }
 
 
-def _indexed_columns(table: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+def indexed_columns(table: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Columns of a segment's table as the database has them."""
     if table != "properties":
         return columns
     return {"source": columns["source"], "values": _json_rows(columns)}
@@ -467,6 +550,11 @@ def _dialect(name: str) -> Any:
 
 
 _PACKED = ("names", "inputs", "digests", "outcomes", "n_rows", "messages")
+
+
+def product_row(stage_id: int, packed: Packed) -> dict[str, Any]:
+    """A row of the table of products."""
+    return {"stage_id": stage_id, "segment_id": packed.segment, **{name: getattr(packed, name) for name in _PACKED}}
 
 
 def _packed_columns() -> list[Any]:

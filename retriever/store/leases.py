@@ -14,7 +14,7 @@ from retriever.errors import StoreError
 from retriever.store.database import Database
 from retriever.store.models import Lease
 
-__all__ = ["LeaseHolder"]
+__all__ = ["LeaseHolder", "live_holders"]
 
 HEARTBEAT_SECONDS = 5.0
 """How often a running run counts up its leases."""
@@ -113,6 +113,20 @@ class LeaseHolder:
                     connection.execute(update(Lease).where(mine).values(counter=Lease.counter + 1))
             except StoreError:
                 continue  # the database is away for a while; publishing will say so if it stays away
+
+
+def live_holders(database: Database) -> list[str]:
+    """Runs that are making something now: on this host those that are alive, elsewhere those that hold a lease."""
+    with database.reading() as connection:
+        rows = connection.execute(select(Lease.__table__)).all()
+    here = socket.gethostname()
+    return sorted(
+        {
+            f"run {row.run} (process {row.pid} on {row.host})"
+            for row in rows
+            if row.host != here or _alive(row.boot, row.pid, row.pid_started)
+        }
+    )
 
 
 def _identity() -> dict[str, str | int]:

@@ -66,7 +66,7 @@ class Segment(Base):
     stage_id: Mapped[int] = mapped_column(Integer, index=True)
     root: Mapped[str] = mapped_column(String)
     path: Mapped[str] = mapped_column(String, unique=True)
-    digest: Mapped[str] = mapped_column(String)
+    digest: Mapped[str] = mapped_column(String, index=True)
     size: Mapped[int] = mapped_column(BigInteger)
     n_sources: Mapped[int] = mapped_column(Integer)
     run: Mapped[str] = mapped_column(String)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers import last_summary
 
 from retriever.outcome import STAGES
+from tests.helpers import last_summary
 
 NUMBERS = itertools.count()
 FINDER = Path(__file__).parents[2] / "retriever" / "finders" / "peak.py"

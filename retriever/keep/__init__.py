@@ -1,0 +1,1 @@
+"""Keeping versions: pinned, removed, cleaned up after, rebuilt, packed and unpacked."""

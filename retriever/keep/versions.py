@@ -1,0 +1,143 @@
+"""Pinning, removing and cleaning up after versions, and the database made anew from what lies on disk."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.errors import StoreError
+from retriever.report.versions import VersionFolder, version_names
+from retriever.store.batch import StageSpec
+from retriever.store.database import Database
+from retriever.store.upkeep import Garbage, adopt, find_garbage, refuse_while_running
+
+__all__ = ["index_versions", "pin", "rebuild", "remove", "unneeded", "unpin"]
+
+
+def pin(version: VersionFolder, why: str) -> None:
+    """Pin a version: it cannot be removed until it is unpinned."""
+    record = {"why": why, "pinned": datetime.now(UTC).isoformat(timespec="seconds")}
+    _write(version.folder / "pinned.json", json.dumps(record, indent=2) + "\n")
+
+
+def unpin(version: VersionFolder) -> None:
+    """Take a pin away."""
+    (version.folder / "pinned.json").unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}; see whether the folder may be written") from error
+
+
+def remove(version: VersionFolder, database: Database) -> None:
+    """Remove a version: its folder and what the database says of it. Its products stay until they are collected.
+
+    Raises
+    ------
+    StoreError
+        When it is pinned, or a run is at work.
+    """
+    if version.is_pinned:
+        raise StoreError(f"{version.name} is pinned; unpin it first with: retriever pin {version.name} --off")
+    refuse_while_running(database, "remove a version")
+    try:
+        # the record goes last: a folder without one is no version, and a crash before leaves one to remove again
+        for path in sorted(version.folder.iterdir(), key=lambda path: path.name == "version.json"):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        version.folder.rmdir()
+    except OSError as error:
+        raise StoreError(f"cannot remove {version.folder}: {error.strerror or error}") from error
+    database.remove_version(version.name)
+
+
+def unneeded(outputs: Path, data: Path, database: Database, raw: bool) -> list[Garbage]:
+    """Files that no version stands on: products of removed versions, superseded ones, and orphans.
+
+    A version stands on the stages of its record, and on the segments that its tables name.
+    """
+    folders = [VersionFolder(outputs / name) for name in version_names(outputs)]
+    used, mentioned = set[str](), set[str]()
+    for version in folders:
+        used |= {key for stages in version.story["inputs"]["stage_keys"].values() for key in stages.values()}
+        if (version.folder / "products.parquet").exists():
+            mentioned |= set(version.table("products", ["segment"])["segment"].tolist())
+    roots = {"data": data, "outputs": outputs}
+    return find_garbage(database, roots, used_keys=used, mentioned=mentioned, raw=raw)
+
+
+def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
+    """Make the database anew from segments and version folders; gives how many of each it found.
+
+    Raises
+    ------
+    StoreError
+        When a run is at work.
+    """
+    refuse_while_running(database, "rebuild the database")
+    database.clear()
+    segments = adopt(database, {"data": data, "outputs": outputs}, run="rebuild")
+    return {"segments": segments, "versions": index_versions(outputs, database, version_names(outputs))}
+
+
+def index_versions(outputs: Path, database: Database, names: Iterable[str]) -> int:
+    """Write versions down in the database as their folders tell: stages, runs, sources. Gives their number."""
+    count = 0
+    for version in sorted((VersionFolder(outputs / name) for name in names), key=lambda one: one.created):
+        name, inputs = version.name, version.story["inputs"]
+        ids = database.stage_ids(_specs(version))
+        number = database.record_version(
+            name, version.story["hash"], str(inputs["project"]["name"]), dict(inputs), ids.values(), version.created
+        )
+        database.record_runs(number, _runs(version.folder))
+        if (version.folder / "sources.parquet").exists():
+            database.add_sources(_sources(version))
+        count += 1
+    return count
+
+
+def _specs(version: VersionFolder) -> list[StageSpec]:
+    surveys = version.story.get("surveys", {})
+    return [
+        StageSpec(key=key, stage=stage, observatory=name, survey=surveys.get(name, ""))
+        for name, stages in version.story["inputs"]["stage_keys"].items()
+        for stage, key in stages.items()
+    ]
+
+
+def _runs(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted(folder.glob("runs/*/summary.json")):
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            name = path.parent.name
+            started = datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        except (OSError, ValueError):
+            continue
+        ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        found.append({"name": name, "started": started, "ended": ended, "state": summary["state"], "summary": summary})
+    return found
+
+
+def _sources(version: VersionFolder) -> list[dict[str, Any]]:
+    names = ("name", "digest", "ra", "dec", "epoch", "mag", "band", "aliases")
+    columns: Mapping[str, Any] = version.table("sources", names)
+    rows = zip(*(np.asarray(columns[name]).tolist() for name in names), strict=True)
+    decoder = json.JSONDecoder()
+    return [{**dict(zip(names, row, strict=True)), "aliases": _words(row[-1], decoder)} for row in rows]
+
+
+def _words(text: str, decoder: json.JSONDecoder) -> list[str]:
+    """JSON strings that stand one after the other."""
+    words, at = [], 0
+    while at < len(text):
+        word, end = decoder.raw_decode(text, at)
+        words.append(word)
+        at = end + 1
+    return words

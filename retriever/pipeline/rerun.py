@@ -1,0 +1,74 @@
+"""Running a saved version again, and saying where code, environment or data differ from what they were."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retriever.config import load_frozen, with_overrides
+from retriever.errors import StoreError
+from retriever.pipeline.runner import RunSummary
+from retriever.pipeline.session import run_config
+from retriever.pipeline.version import environment
+from retriever.report.parameters import differing
+from retriever.report.versions import VersionFolder
+
+__all__ = ["rerun"]
+
+
+def rerun(saved: VersionFolder, overrides: Sequence[str], verbose: bool = False) -> tuple[RunSummary, list[str]]:
+    """Run the config of a saved version again.
+
+    Parameters
+    ----------
+    saved
+        The version's folder.
+    overrides
+        ``key=value`` words on top of its config.
+
+    Returns
+    -------
+    summary
+        Of the run.
+    differences
+        Sentences that say what is not as it was; none when all is.
+    """
+    config = with_overrides(load_frozen(saved.folder / "config.yaml"), overrides)
+    before, raw_before = dict(saved.story), _raw_digests(saved)
+    summary = run_config(config, verbose)
+    now = VersionFolder(Path(summary.folder))
+    return summary, [*_differences(before, now), *_data(raw_before, _raw_digests(now))]
+
+
+def _differences(before: Mapping[str, Any], now: VersionFolder) -> list[str]:
+    sentences = [
+        f"commit of {name}: {old[:12] or 'none'} → {new[:12] or 'none'}"
+        for name, old in before["inputs"]["commits"].items()
+        if (new := now.story["inputs"]["commits"].get(name, "")) != old
+    ]
+    modules = {
+        module
+        for name, stages in now.story.get("code", {}).items()
+        for stage, hashes in stages.items()
+        for module, told in hashes.items()
+        if before.get("code", {}).get(name, {}).get(stage, {}).get(module) != told
+    }
+    sentences += [f"code of {module} differs" for module in sorted(modules)]
+    old, new = before.get("environment", {}), environment()
+    sentences += [f"environment: {key} {old.get(key)} → {new.get(key)}" for key in differing([old, new])]
+    return sentences
+
+
+def _raw_digests(version: VersionFolder) -> dict[tuple[str, str], str]:
+    try:
+        table = version.table("products", ["source", "observatory", "stage", "digest"])
+    except StoreError:
+        return {}
+    raw = table["stage"] == "download"
+    keys = zip(table["observatory"][raw].tolist(), table["source"][raw].tolist(), strict=True)
+    return dict(zip(keys, table["digest"][raw].tolist(), strict=True))
+
+
+def _data(before: Mapping[tuple[str, str], str], now: Mapping[tuple[str, str], str]) -> list[str]:
+    both = before.keys() & now.keys()
+    changed = sum(before[key] != now[key] for key in both)
+    return [f"raw data of {changed} sources differs"] if changed else []

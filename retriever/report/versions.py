@@ -1,0 +1,133 @@
+"""Version folders as they lie on disk: found by name, read with nothing but their files."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from retriever.errors import ConfigError, StoreError
+from retriever.identity import canonical_hash
+from retriever.report.parameters import flat_parameters
+
+__all__ = ["VersionFolder", "find_version", "find_versions", "version_names"]
+
+
+@dataclass(frozen=True)
+class VersionFolder:
+    """A version folder; two copied ones can be compared without any database."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @cached_property
+    def story(self) -> Mapping[str, Any]:
+        """What `version.json` says.
+
+        Raises
+        ------
+        StoreError
+            When it is missing or broken.
+        """
+        path = self.folder / "version.json"
+        try:
+            story = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(story["inputs"], dict) and isinstance(story["hash"], str):
+                return dict(story)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"cannot read {path} ({error}); name a version's folder") from error
+        raise StoreError(f"{path} is no record of a version; name a version's folder")
+
+    @property
+    def created(self) -> datetime:
+        """When it was made, in UTC; the beginning of time where nothing says so."""
+        try:
+            return datetime.fromisoformat(self.story["created"]).astimezone(UTC)
+        except (KeyError, TypeError, ValueError):
+            return datetime.fromtimestamp(0, UTC)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters by their addresses in the config."""
+        return flat_parameters(self.story["inputs"])
+
+    @property
+    def hash_holds(self) -> bool:
+        """Whether the hash is that of the inputs, and the folder's name that of the hash."""
+        inputs, told = self.story["inputs"], self.story["hash"]
+        named = inputs["project"]["name"].upper()
+        return canonical_hash(inputs) == told and self.name in (named, f"{named}_{told[:12]}")
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether somebody pinned it."""
+        return (self.folder / "pinned.json").exists()
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        """Columns of a table of the version as arrays; text as arrays of objects.
+
+        Raises
+        ------
+        StoreError
+            When the table is missing or broken.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / f"{name}.parquet"
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read(columns=list(columns) if columns is not None else None)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(f"cannot read {path} ({error}); run the version again to make its tables anew") from error
+        return {key: table[key].to_numpy() for key in table.column_names}
+
+
+def version_names(outputs: Path) -> list[str]:
+    """Names of the version folders in an outputs folder."""
+    if not outputs.is_dir():
+        return []
+    return sorted(path.parent.name for path in outputs.glob("*/version.json") if not path.parent.name.startswith("."))
+
+
+def find_version(word: str, outputs: Path) -> VersionFolder:
+    """The version that a word means: a folder, a name, or the unique beginning of a name or a hash.
+
+    Raises
+    ------
+    StoreError
+        When there is none, or more than one.
+    """
+    path = Path(word).expanduser()
+    if (path / "version.json").exists():
+        return VersionFolder(path.absolute())
+    names = version_names(outputs)
+    if word in names:
+        return VersionFolder(outputs / word)
+    found = [name for name in names if word and (name.startswith(word) or name.rpartition("_")[2].startswith(word))]
+    if len(found) == 1:
+        return VersionFolder(outputs / found[0])
+    if not found:
+        raise ConfigError(f"there is no version {word!r} in {outputs}; see retriever status")
+    raise ConfigError(f"{word!r} may mean {', '.join(found[:5])}; give more letters")
+
+
+def find_versions(words: Sequence[str], outputs: Path) -> list[VersionFolder]:
+    """The versions that words mean; a word with ``*`` stands for all names that match."""
+    found: dict[Path, VersionFolder] = {}
+    for word in words:
+        if "*" in word:
+            matching = [name for name in version_names(outputs) if Path(name).match(word)]
+            if not matching:
+                raise ConfigError(f"no version in {outputs} matches {word!r}; see retriever status")
+            versions = [VersionFolder(outputs / name) for name in matching]
+        else:
+            versions = [find_version(word, outputs)]
+        found |= {version.folder: version for version in versions}
+    return list(found.values())

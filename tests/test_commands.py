@@ -1,0 +1,407 @@
+"""The commands that look at versions and look after them, on versions of the demo."""
+
+import hashlib
+import json
+import shutil
+import sqlite3
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers import assert_same_tables, last_summary, tables
+
+SIZE = ("catalog.size=40", "executor.batch_size=10")
+
+
+def versions(outputs: Path = Path("outputs")) -> list[Path]:
+    """Version folders, oldest first."""
+    return sorted(outputs.glob("DEMO_*"), key=lambda path: json.loads((path / "version.json").read_text())["created"])
+
+
+def segments(where: str = "*") -> list[Path]:
+    raw = Path("data").glob("*/*/*/*.h5") if where == "*" else []
+    return sorted([*Path("outputs/.stages").glob(f"{where}/*/*/*.h5"), *raw])
+
+
+def told(retriever, *words: str):
+    ended = retriever(*words, "--json")
+    assert ended.code in (0, 4), ended
+    return json.loads(ended.out)
+
+
+@pytest.fixture
+def two(retriever, stand) -> list[Path]:
+    """Two versions: thresholds 5 and 3.5."""
+    assert retriever("run", *SIZE).code == 0
+    (first,) = versions()
+    assert retriever("run", *SIZE, "finder.snr_threshold=3.5").code == 0
+    (second,) = set(versions()) - {first}
+    return [first, second]
+
+
+# ---- compare and show --------------------------------------------------------------------------------------------
+
+
+def test_compare_counts_as_a_plain_loop_does_and_needs_no_database(retriever, stand, two) -> None:
+    copies = [shutil.copytree(folder, stand / "copies" / folder.name) for folder in two]
+    shutil.rmtree("outputs")
+    found = told(retriever, "compare", *map(str, copies))
+    assert found["parameters"] == {"finder.snr_threshold": [5.0, 3.5]}
+    assert found["data"] == {"same": 40, "other": 0}
+    assert found["sources"] == {"both": 40, "only": [[], []], "outcomes_changed": {}}
+    a, b = (tables(folder)["detections"] for folder in copies)
+    overlaps = [
+        (i, j)
+        for i, one in a.iterrows()
+        for j, two in b.iterrows()
+        if one.source == two.source and one.time_first <= two.time_last and two.time_first <= one.time_last
+    ]
+    both = len({i for i, _ in overlaps})
+    assert found["detections"]["both"] == both
+    assert found["detections"]["only"] == [len(a) - both, len(b) - len({j for _, j in overlaps})]
+    injections = [tables(folder)["injections"] for folder in copies]
+    for row in found["injections"]:
+        low, high = row["snr"][0], row["snr"][1] or np.inf
+        for k, frame in enumerate(injections):
+            here = frame[(frame.snr.abs() >= low) & (frame.snr.abs() < high) & ~frame.blended]
+            assert row["injected"][k] == len(here)
+            assert row["recovered"][k] == pytest.approx(here.recovered.mean())
+    assert found["histograms"]["snr"] == 0.0
+    same = told(retriever, "compare", str(copies[0]), str(shutil.copytree(copies[0], stand / "again" / copies[0].name)))
+    assert same["parameters"] == {} and same["detections"]["only"] == [0, 0]
+
+
+def test_compare_tells_other_data_sources_and_outcomes(retriever, stand) -> None:
+    assert retriever("run", *SIZE).code == 0
+    words = ("observatories.demo.empty=0.3", "catalog.size=30")
+    assert retriever("run", *SIZE[1:], *words).code in (0, 3)
+    first, second = (str(folder) for folder in versions())
+    found = told(retriever, "compare", first, second)
+    assert found["sources"]["both"] == 30 and len(found["sources"]["only"][0]) == 10
+    changed = found["sources"]["outcomes_changed"]
+    empty = tables(Path(second))["products"].query("stage == 'download' and outcome == 'empty'")
+    assert changed["demo download: done → empty"] == len(empty)
+
+
+def test_compare_of_many_is_a_row_a_version(retriever, stand, two) -> None:
+    assert retriever("run", *SIZE, "simulator.events=2").code == 0
+    rows = told(retriever, "compare", "DEMO_*")
+    assert len(rows) == 3
+    assert {row["finder.snr_threshold"] for row in rows} == {5.0, 3.5}
+    assert {row["simulator.events"] for row in rows} == {1.0, 2.0}
+    frame = tables(two[0])["injections"]
+    (row,) = [row for row in rows if row["version"] == two[0].name]
+    assert row["recovered"] == pytest.approx(frame.recovered.mean())
+
+
+def test_names_that_mean_nothing_or_too_much_get_a_sentence(retriever, stand, two) -> None:
+    for words in (("compare", "DEMO", "x"), ("show", "nothing"), ("compare", two[0].name), ("remove", "DEMO_")):
+        ended = retriever(*words)
+        assert ended.code in (1, 2) and ended.err.startswith("retriever: ") and ended.err.count("\n") == 1, ended
+
+
+def test_show_leads_from_a_detection_to_the_raw_table(retriever, stand, two) -> None:
+    detections = tables(two[1])["detections"]
+    one = detections.iloc[0]
+    found = told(retriever, "show", f"{two[1].name}/{one.source}/{one.observatory}/{one.lightcurve}/{one.peak}")
+    assert found["what"] == "detection"
+    assert found["detection"]["snr"] == one.snr
+    download, reduce, analyze, _ = found["lineage"]
+    products = tables(two[1])["products"].query("source == @one.source").set_index("stage")
+    assert download["digest"] == products.digest["download"]
+    assert download["provenance"]["request"] == one.source
+    import h5py
+
+    for product in (download, reduce, analyze):
+        with h5py.File(product["file"]) as segment:
+            assert segment["sources"]["name"][product["row"]].decode() == one.source
+            assert json.loads(segment.attrs["story"])["stage_key"] == product["stage_key"]
+    assert told(retriever, "show", one.source)["what"] == "source"
+    assert told(retriever, "show", str(segments("reduce")[0]))["story"]["stage"] == "reduce"
+    near = told(
+        retriever,
+        "show",
+        "--near",
+        str(pd.read_parquet(two[1] / "sources.parquet").ra[0]),
+        str(pd.read_parquet(two[1] / "sources.parquet").dec[0]),
+    )
+    assert near["sources"][0]["distance_arcsec"] == 0.0
+
+
+def test_show_recomputes_the_hash_of_a_version(retriever, stand, two) -> None:
+    assert told(retriever, "show", two[0].name)["hash_holds"] is True
+    record = two[0] / "version.json"
+    record.write_text(record.read_text().replace('"snr_threshold": 5.0', '"snr_threshold": 6.0'))
+    assert told(retriever, "show", two[0].name)["hash_holds"] is False
+    assert retriever("show", two[0].name).code == 4
+
+
+# ---- verify, repair, redo ----------------------------------------------------------------------------------------
+
+
+def flip(path: Path, rng: np.random.Generator) -> None:
+    image = bytearray(path.read_bytes())
+    at = int(rng.integers(len(image)))
+    image[at] ^= 1 << int(rng.integers(8))
+    path.write_bytes(image)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flipped_bit_anywhere_is_found_and_mended(retriever, stand, seed) -> None:
+    assert retriever("run", *SIZE).code == 0
+    (folder,) = versions()
+    before = shutil.copytree(folder, stand / "before")
+    assert retriever("verify").code == 0
+    rng = np.random.default_rng(seed)
+    path = segments()[int(rng.integers(len(segments())))]
+    flip(path, rng)
+    (found,) = told(retriever, "verify")
+    assert (found["kind"], found["path"].endswith(path.name)) == ("altered", True)
+    assert retriever("verify").code == 4
+    assert retriever("verify", "--repair").code == 0
+    assert retriever("verify").code == 0
+    assert retriever("run", *SIZE).code == 0
+    assert (
+        sum(last_summary(folder)["computed"].values()) == 10
+    )  # the batch in that segment, and nothing that stands on it
+    assert_same_tables(folder, before)
+    assert retriever("verify").code == 0
+
+
+def test_verify_names_what_is_missing_unknown_or_differs(retriever, stand, two) -> None:
+    segments("analyze")[0].unlink()
+    moved = segments("reduce")[0]
+    with closing(sqlite3.connect("outputs/retriever.db")) as connection, connection:
+        connection.execute("DELETE FROM segments WHERE path LIKE ?", (f"%{moved.name}",))
+        connection.execute(
+            "UPDATE lightcurves SET flux_median = 1 WHERE row = 0 AND segment_id = (SELECT max(segment_id) FROM lightcurves)"
+        )
+    kinds = sorted(one["kind"] for one in told(retriever, "verify"))
+    assert {"missing", "orphan", "rows differ", "lost rows"} == set(kinds)
+    assert retriever("verify", "--repair").code == 0
+    for words in ((), ("finder.snr_threshold=3.5",)):
+        assert retriever("run", *SIZE, *words).code == 0
+    assert told(retriever, "verify") == []
+
+
+def test_redo_moves_nothing_else(retriever, stand, two) -> None:
+    before = shutil.copytree(two[0], stand / "before")
+    name = two[0].name
+    words = ("redo", name, "--sources", "random_000003", "random_000007", "--stage", "reduce")
+    assert told(retriever, *words) == {"pending": 2}
+    plan = {stage["stage"]: stage for stage in told(retriever, "plan", *SIZE)["stages"]}
+    assert [plan[stage]["to_make"] for stage in plan] == [0, 2, 0, 0]
+    assert plan["reduce"]["reasons"] == ["sent back by redo or verify: 2 sources"]
+    assert retriever("run", *SIZE).code == 0
+    assert last_summary(two[0])["computed"] == {"download": 0, "reduce": 2, "analyze": 0, "simulate": 0}
+    assert_same_tables(two[0], before)
+    assert retriever("redo", name, "--sources", "random_000003", "--stage", "download").code == 2
+    assert told(retriever, "redo", name, "--sources", "random_000003", "--stage", "download", "--raw") == {"pending": 1}
+    assert retriever("run", *SIZE).code == 0
+    assert last_summary(two[0])["computed"] == {"download": 1, "reduce": 0, "analyze": 0, "simulate": 0}
+    assert retriever("redo", name, "--sources", "nobody", "--stage", "reduce").code == 1
+    assert retriever("verify").code == 0
+
+
+# ---- remove, pin, gc ---------------------------------------------------------------------------------------------
+
+
+def test_gc_frees_what_a_removed_version_alone_stood_on(retriever, stand, two) -> None:
+    before = shutil.copytree(two[0], stand / "before")
+    assert told(retriever, "gc")["files"] == 0
+    assert retriever("pin", two[1].name, "--why", "in the paper").code == 0
+    assert "pinned" in retriever("remove", two[1].name).err
+    assert retriever("pin", two[1].name, "--off").code == 0
+    assert retriever("remove", two[1].name).code == 0
+    assert not two[1].exists()
+    n = len(segments())
+    would = told(retriever, "gc", "--dry-run")
+    assert (would["files"], len(segments())) == (8, n)  # four batches, analyze and simulate
+    sizes = sum(path.stat().st_size for path in segments())
+    assert told(retriever, "gc")["bytes"] == would["bytes"] == sizes - sum(path.stat().st_size for path in segments())
+    assert retriever("verify").code == 0
+    assert retriever("run", *SIZE).code == 0
+    assert sum(last_summary(two[0])["computed"].values()) == 0
+    assert_same_tables(two[0], before)
+    assert two[1].name not in retriever("status").out
+
+
+def test_gc_frees_superseded_products_and_orphans_but_raw_data_only_when_told(retriever, stand) -> None:
+    (stand / "raw").mkdir()
+    rng = np.random.default_rng(1)
+
+    def write(name: str) -> None:
+        rows = [f"{58000 + k},{18 + 0.1 * rng.standard_normal():.4f},0.1,r" for k in range(30)]
+        (stand / "raw" / f"{name}.csv").write_text("\n".join(["mjd,mag,magerr,filter", *rows]) + "\n")
+
+    for name in ("a", "b"):
+        write(name)
+    (stand / "t.csv").write_text("name,ra,dec\na,1,2\nb,200,4\n")
+    words = (
+        "run",
+        "observatory=folder",
+        "paths.lightcurves=raw",
+        "catalog=file",
+        "catalog.path=t.csv",
+        "executor.batch_size=1",
+    )
+    assert retriever(*words).code == 0
+    write("a")
+    assert retriever(*words).code == 0
+    (folder,) = versions()
+    before = shutil.copytree(folder, stand / "before")
+    orphan = shutil.copy(segments("reduce")[0], segments("reduce")[0].with_name(f"x_{'0' * 32}.h5"))
+    found = told(retriever, "gc")
+    assert set(found["kinds"]) == {"orphan", "superseded"} and not orphan.exists()
+    assert len(list(Path("data").rglob("*.h5"))) == 3
+    assert told(retriever, "gc", "--raw")["kinds"].keys() == {"superseded"}
+    assert len(list(Path("data").rglob("*.h5"))) == 2
+    assert retriever(*words).code == 0
+    assert sum(last_summary(folder)["computed"].values()) == 0
+    assert_same_tables(folder, before)
+    assert retriever("verify").code == 0
+
+
+# ---- rebuild, pack, unpack ---------------------------------------------------------------------------------------
+
+
+def test_rebuild_gives_the_same_answers(retriever, stand, two) -> None:
+    before = [shutil.copytree(folder, stand / "before" / folder.name) for folder in two]
+    status, where = retriever("status").out, told(retriever, "where", "random_000003")
+    (stand / "outputs" / "retriever.db").unlink()
+    assert told(retriever, "rebuild") == {"segments": 4 + 4 + 8 + 8, "versions": 2}
+    assert retriever("status").out == status
+
+    def strip(found):
+        return sorted(
+            (one["stage"], one["file"], one["row"], one["digest"], *one["versions"]) for one in found["products"]
+        )
+
+    assert strip(told(retriever, "where", "random_000003")) == strip(where)
+    assert retriever("verify").code == 0
+    for folder, old, words in zip(two, before, ((), ("finder.snr_threshold=3.5",)), strict=True):
+        assert retriever("run", *SIZE, *words).code == 0
+        assert sum(last_summary(folder)["computed"].values()) == 0
+        assert_same_tables(folder, old)
+
+
+def test_a_packed_version_goes_to_another_place_and_computes_nothing(retriever, stand, two, monkeypatch) -> None:
+    packed = stand / "demo.zip"
+    assert retriever("pack", two[1].name, str(packed)).code == 0
+    elsewhere = stand / "elsewhere"
+    elsewhere.mkdir()
+    original = two[1].absolute()
+    monkeypatch.chdir(elsewhere)
+    assert told(retriever, "unpack", str(packed)) == {"version": original.name}
+    (folder,) = versions()
+    assert_same_tables(folder, original)
+    assert told(retriever, "verify") == []
+    assert retriever("run", *SIZE, "finder.snr_threshold=3.5").code == 0
+    assert sum(last_summary(folder)["computed"].values()) == 0
+    assert told(retriever, "show", folder.name)["hash_holds"] is True
+    assert retriever("unpack", str(packed)).code == 0
+
+
+def rewritten(packed: Path, target: Path, change) -> Path:
+    """An archive with its members changed by a function of (name, bytes), and a manifest that fits or does not."""
+    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(target, "w") as out:
+        manifest = json.loads(source.read("manifest.json"))
+        members = {name: source.read(name) for name in source.namelist() if name != "manifest.json"}
+        manifest, members = change(manifest, members)
+        out.writestr("manifest.json", json.dumps(manifest))
+        for name, image in members.items():
+            out.writestr(name, image)
+    return target
+
+
+def fitting(manifest, members):
+    manifest["files"] = {name: [len(image), hashlib.sha256(image).hexdigest()] for name, image in members.items()}
+    return manifest, members
+
+
+def with_member(name: str, image: bytes = b"x"):
+    return lambda manifest, members: fitting(manifest, {**members, name: image})
+
+
+def segment_of(members) -> str:
+    return next(name for name in members if name.endswith(".h5"))
+
+
+HOSTILE = {
+    "a path upward": with_member("outputs/../../evil"),
+    "an absolute path": with_member("/tmp/evil"),
+    "a path with a backslash": with_member("outputs\\evil"),
+    "a file beside the version": with_member("outputs/retriever.db"),
+    "another version's folder": with_member("outputs/OTHER/version.json"),
+    "a hidden file": with_member("outputs/.tmp/evil"),
+    "a module upward": lambda m, f: fitting(m, {**f, f"outputs/{m['version']}/modules/...py": b"x"}),
+    "a changed segment": lambda m, f: fitting(m, {**f, segment_of(f): f[segment_of(f)] + b"x"}),
+    "a wrong size": lambda m, f: (
+        {**m, "files": {name: [size + 1, digest] for name, (size, digest) in m["files"].items()}},
+        f,
+    ),
+    "a wrong digest": lambda m, f: (
+        {**m, "files": {name: [size, "0" * 64] for name, (size, _) in m["files"].items()}},
+        f,
+    ),
+    "a member less": lambda m, f: (m, dict(list(f.items())[1:])),
+    "a name that is a path": lambda m, f: ({**m, "version": "../x"}, f),
+    "a future format": lambda m, f: ({**m, "format": 99}, f),
+    "a broken manifest": lambda m, f: ([], f),
+    "a forged record": lambda m, f: fitting(
+        m,
+        {
+            name: image.replace(b'"snr_threshold": 5.0', b'"snr_threshold": 4.0')
+            if name.endswith("version.json")
+            else image
+            for name, image in f.items()
+        },
+    ),
+}
+
+
+def test_unpack_trusts_nothing(retriever, stand, monkeypatch) -> None:
+    assert retriever("run", "catalog.size=5").code == 0
+    (folder,) = versions()
+    assert retriever("pack", folder.name, "good.zip").code == 0
+    good = (stand / "good.zip").absolute()
+    (stand / "broken.zip").write_bytes(good.read_bytes()[:-100])
+    cases = {name: rewritten(good, stand / f"{k}.zip", change) for k, (name, change) in enumerate(HOSTILE.items())}
+    for k, (name, path) in enumerate({**cases, "a broken file": stand / "broken.zip"}.items()):
+        place = stand / "places" / str(k)
+        place.mkdir(parents=True)
+        monkeypatch.chdir(place)
+        ended = retriever("unpack", str(path))
+        assert ended.code == 1 and ended.err.startswith("retriever: ") and "unexpected" not in ended.err, (name, ended)
+        left = [str(one.relative_to(place)) for one in place.rglob("*") if one.is_file()]
+        assert not [one for one in left if "evil" in one or one.endswith("version.json") or ".tmp" in one], (name, left)
+        assert not list((stand / "places").rglob("evil")) and not Path("/tmp/evil").exists()
+
+
+def test_every_command_has_help_with_an_example_and_json(retriever, stand) -> None:
+    from retriever.commands import _COMMANDS
+
+    for name in _COMMANDS:
+        text = retriever(name, "--help").out
+        assert "examples:" in text and f"retriever {name}" in text and "--json" in text
+
+
+def test_a_saved_version_runs_again_and_tells_what_differs(retriever, stand, two) -> None:
+    ended = retriever("run", "--from", two[1].name)
+    assert ended.code == 0 and "nothing to do" in ended.out
+    assert f"code, environment and data are those of {two[1].name}" in ended.out
+    record = two[0] / "version.json"
+    story = json.loads(record.read_text())
+    story["environment"]["numpy"] = "1.0"
+    record.write_text(json.dumps(story))
+    ended = retriever("run", "--from", two[0].name, "finder.snr_threshold=6")
+    assert ended.code == 0 and "environment: numpy 1.0 → " in ended.out
+    assert len(versions()) == 3
+    for words in (["finder.snr_treshold=6"], ["simulator"], ["finder.snr_threshold=x"], ["nonsense=1"]):
+        ended = retriever("run", "--from", two[0].name, *words)
+        assert ended.code == 2 and ended.err.count("\n") == 1, ended
+    assert retriever("run", "--from").code == 2
