@@ -34,6 +34,10 @@ examples:
 """
 
 
+INTERRUPTED = 130
+"""Exit code of what was interrupted."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -43,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[:1] == ["run"] and "--from" in words:
             return _rerun(words[1:], verbose)
         if words[:1] == ["run"]:
-            return _through_hydra(words[1:], lambda config: _run_config(config, verbose), verbose)
+            return _through_hydra(words[1:], lambda config: _run_config(config, verbose), verbose, sweeps=True)
         if words[:1] == ["plan"]:
             as_json = "--json" in words
             rest = [word for word in words[1:] if word != "--json"]
-            return _through_hydra(rest, lambda config: _plan(config, as_json), verbose)
+            return _through_hydra(rest, lambda config: _plan(config, as_json), verbose, sweeps=False)
         return _command(words)
     except RetrieverError as error:
         if verbose:
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("retriever: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -91,7 +95,11 @@ def _command(words: list[str]) -> int:
 # ---- run and plan: through Hydra ---------------------------------------------------------------------------------
 
 
-def _through_hydra(words: list[str], work: Callable[[Any], int], verbose: bool) -> int:
+Work = Callable[[Any], tuple[int, str]]
+"""Does something with a composed config; gives the exit code, and the version's name where one was run."""
+
+
+def _through_hydra(words: list[str], work: Work, verbose: bool, *, sweeps: bool) -> int:
     """Let Hydra compose the config, for each job of a sweep, and work on it; gives the worst exit code."""
     import hydra
     from hydra.errors import HydraException
@@ -99,33 +107,74 @@ def _through_hydra(words: list[str], work: Callable[[Any], int], verbose: bool) 
 
     from retriever.config import CONFIG_FOLDER
 
-    sys.path.insert(0, str(Path.cwd()))  # the user's own classes lie where they stand
-    codes: list[int] = []
-
-    def job(config: Any) -> int:
-        codes.append(_apart(work, config, verbose))
-        return codes[-1]
-
+    stands_in = str(Path.cwd())
+    sys.path.insert(0, stands_in)  # the user's own classes lie where they stand
     _refuse_passwords(words)
     _warn_of_shadowed(words, CONFIG_FOLDER)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting: the sentence is ours
-    before, sys.argv = sys.argv, ["retriever run", *_options_first(words)]
+    options, overrides = _split_options(words)
+    before, sys.argv = sys.argv, ["retriever run", *options, *overrides]
+    codes: list[int] = []
+    sweep = None
     try:
+        sweep = _sweep(options, overrides) if sweeps else None
+
+        def job(config: Any) -> int:
+            if stands_in not in sys.path:  # in a process of a launcher
+                sys.path.insert(0, stands_in)
+            code, version = _apart(work, config, verbose)
+            if sweep is not None:
+                from hydra.core.hydra_config import HydraConfig
+
+                sweep.record(int(HydraConfig.get().job.num), code, version)
+                if code == INTERRUPTED:
+                    raise KeyboardInterrupt
+            codes.append(code)
+            return code
+
         hydra.main(config_path=str(CONFIG_FOLDER), config_name="config", version_base="1.3")(job)()
     except (HydraException, OmegaConfBaseException) as error:
+        if sweep is not None:
+            sweep.discard()
         raise ConfigError(_sentence(error)) from error
     finally:
         sys.argv = before
+    if sweep is not None:
+        codes = [one["exit_code"] for one in sweep.outcomes()]
+        print(sweep.text())
     return _worst(codes)
 
 
-def _options_first(words: list[str]) -> list[str]:
-    """Options before overrides: Hydra's parser takes overrides in one piece only.
+def _sweep(options: list[str], overrides: list[str]) -> Any:
+    """The sweep that words with -m ask for; None for a single run, or when nothing is to be run."""
+    if not {"-m", "--multirun"} & set(options) or {"--cfg", "-c", "--help", "-h", "--info", "-i"} & set(options):
+        return None
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from retriever.pipeline.sweep import open_sweep
+
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    axes = {
+        one.key_or_group.replace("/", "."): [word.strip("'\"") for word in one.sweep_string_iterator()]
+        for one in parsed
+        if one.is_sweep_override()
+    }
+    return open_sweep(_outputs_of(overrides), overrides, axes)
+
+
+def _outputs_of(overrides: list[str]) -> Path:
+    """The outputs folder that overrides or the environment name."""
+    told = [word.partition("=")[2] for word in overrides if word.startswith("paths.outputs=")]
+    return Path((told or [os.environ.get("RETRIEVER_OUTPUTS", "outputs")])[-1]).expanduser().absolute()
+
+
+def _split_options(words: list[str]) -> tuple[list[str], list[str]]:
+    """Options and overrides, each in their order: Hydra's parser takes overrides in one piece only.
 
     Examples
     --------
-    >>> _options_first(["a=1", "--config-dir", "conf", "b=2", "-m"])
-    ['--config-dir', 'conf', '-m', 'a=1', 'b=2']
+    >>> _split_options(["a=1", "--config-dir", "conf", "b=2", "-m"])
+    (['--config-dir', 'conf', '-m'], ['a=1', 'b=2'])
     """
     with_value = {
         "--config-dir",
@@ -148,7 +197,7 @@ def _options_first(words: list[str]) -> list[str]:
             options.append(word)
         else:
             overrides.append(word)
-    return options + overrides
+    return options, overrides
 
 
 def _refuse_passwords(words: list[str]) -> None:
@@ -163,11 +212,11 @@ def _refuse_passwords(words: list[str]) -> None:
 
 def _worst(codes: list[int]) -> int:
     """The worst of a sweep's exit codes: unexpected, then usage, then failures; an interruption before all."""
-    order = (130, 1, 2, 3, 0)
+    order = (INTERRUPTED, 1, 2, 3, 0)
     return next((code for code in order if code in codes), 0)
 
 
-def _apart(work: Callable[[Any], int], config: Any, verbose: bool) -> int:
+def _apart(work: Work, config: Any, verbose: bool) -> tuple[int, str]:
     """One job; under a sweep what goes wrong with one must not end the others."""
     try:
         return work(config)
@@ -175,24 +224,24 @@ def _apart(work: Callable[[Any], int], config: Any, verbose: bool) -> int:
         if verbose:
             raise
         print(f"retriever: {error}", file=sys.stderr)
-        return error.exit_code
+        return error.exit_code, ""
     except KeyboardInterrupt:
         print("retriever: interrupted; run again to go on from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED, ""
     except Exception as error:
         if verbose:
             raise
         print(_unexpected(error), file=sys.stderr)
-        return 1
+        return 1, ""
 
 
-def _run_config(config: Any, verbose: bool) -> int:
+def _run_config(config: Any, verbose: bool) -> tuple[int, str]:
     from retriever.pipeline.session import run_config
     from retriever.report.summary import print_summary
 
     summary = run_config(config, verbose)
     print_summary(summary)
-    return summary.exit_code
+    return summary.exit_code, summary.version
 
 
 def _rerun(words: list[str], verbose: bool) -> int:
@@ -207,8 +256,7 @@ def _rerun(words: list[str], verbose: bool) -> int:
     overrides = words[:at] + words[at + 2 :]
     _refuse_passwords(overrides)
     sys.path.insert(0, str(Path.cwd()))
-    outputs = next((word.partition("=")[2] for word in overrides if word.startswith("paths.outputs=")), "")
-    saved = find_version(words[at + 1], Path(outputs or os.environ.get("RETRIEVER_OUTPUTS", "outputs")).absolute())
+    saved = find_version(words[at + 1], _outputs_of(overrides))
     summary, differences = rerun(saved, overrides, verbose)
     print_summary(summary)
     for sentence in differences:
@@ -218,13 +266,13 @@ def _rerun(words: list[str], verbose: bool) -> int:
     return summary.exit_code
 
 
-def _plan(config: Any, as_json: bool) -> int:
+def _plan(config: Any, as_json: bool) -> tuple[int, str]:
     from retriever.pipeline.explain import preview_text
     from retriever.pipeline.session import plan_config
 
     preview = plan_config(config)
     print(json.dumps(preview.as_dict(), indent=2) if as_json else preview_text(preview))
-    return 0
+    return 0, ""
 
 
 def _sentence(error: Exception) -> str:
