@@ -1,6 +1,7 @@
 """What versions there are, and where a source's products lie."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: list
         "project": version["project"],
         "hash": version["hash"],
         "folder": str(outputs / version["name"]),
-        "created": version["created"].isoformat(timespec="seconds"),
+        "created": _utc(version["created"]).isoformat(timespec="seconds"),
         "state": run.get("state", "never run"),
         "last_run": run.get("name", ""),
         "differs_in": {key: flat.get(key) for key in keys},
@@ -40,6 +41,11 @@ def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: list
         },
         "outcomes": summary.get("outcomes", {}),
     }
+
+
+def _utc(moment: datetime) -> datetime:
+    """A moment in UTC: SQLite gives it without a time zone, PostgreSQL in that of the session."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def versions_text(found: list[dict[str, Any]]) -> str:

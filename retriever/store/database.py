@@ -80,12 +80,18 @@ class Database:
 
     def __init__(self, url: str, outputs: Path) -> None:
         self.url = make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
-        self.engine = create_engine(self.url)
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(
+                drivername="postgresql+psycopg2"
+            )  # which driver is the default changes with SQLAlchemy
+        self.engine = create_engine(self.url, pool_pre_ping=self.url.get_backend_name() != "sqlite")
         self.close = weakref.finalize(self, self.engine.dispose)
         """Close all connections, at the latest when nobody holds this object any more."""
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "begin", _begin_elsewhere)
         try:
             outputs.mkdir(parents=True, exist_ok=True)
             self._open(outputs)
@@ -635,6 +641,17 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 8000")
     connection.execute("PRAGMA cache_size = -32768")  # sources come in order of place, rows lie in order of name
+
+
+_WRITERS = 0x72657472  # "retr": the number of the lock that writers of a database take turns with
+
+
+def _begin_elsewhere(connection: Connection) -> None:
+    """Let writers of PostgreSQL wait for each other at their start, as those of SQLite do."""
+    if connection.get_execution_options().get("reading", False):
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    else:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITERS})"))
 
 
 def _begin_sqlite(connection: Connection) -> None:

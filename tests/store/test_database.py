@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,11 @@ def batch(path: str | None, **outcomes: Outcome) -> Batch:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    opened = Database("", tmp_path)
+def database(tmp_path: Path, address: str) -> Iterator[Database]:
+    opened = Database(address, tmp_path)
     opened.stage_ids([SPEC])
-    return opened
+    yield opened
+    opened.close()
 
 
 def outcomes(database: Database) -> dict[str, tuple[int, int | None]]:

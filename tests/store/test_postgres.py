@@ -1,0 +1,75 @@
+"""Whole runs on PostgreSQL give what they give on SQLite."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import assert_same_tables, last_summary, version_folder
+
+SMALL = ("catalog.size=40", "executor.batch_size=10", "observatories.demo.empty=0.1", "observatories.demo.failures=0.1")
+
+
+@pytest.fixture
+def on_postgres(postgres: str, stand: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    address = re.sub(r"//([^:@/]+)(:[^@]*)?@", r"//\1:a-secret-word@", postgres)
+    monkeypatch.setenv("RETRIEVER_DATABASE", address)
+    return address
+
+
+def test_tables_are_those_of_sqlite_and_all_commands_work(retriever, stand, on_postgres, monkeypatch) -> None:
+    assert retriever("run", "store=postgres", *SMALL).code == 3
+    folder = version_folder(stand / "outputs")
+    assert not (stand / "outputs" / "retriever.db").exists()
+    monkeypatch.delenv("RETRIEVER_DATABASE")
+    there = ("paths.outputs=elsewhere/outputs", "paths.data=elsewhere/data")
+    assert retriever("run", *SMALL, *there).code == 3
+    assert_same_tables(folder, version_folder(stand / "elsewhere" / "outputs"))
+    monkeypatch.setenv("RETRIEVER_DATABASE", on_postgres)
+
+    name = folder.name
+    assert retriever("run", "store=postgres", *SMALL, "finder.snr_threshold=4").code == 3
+    (other,) = {path.name for path in (stand / "outputs").glob("DEMO_*")} - {name}
+    assert (
+        json.loads(retriever("plan", *SMALL, "--json").out)["stages"][1]["reused"]
+        == last_summary(folder)["outcomes"]["demo"]["reduce"]["done"]
+    )
+    for words in (
+        ["status"], ["where", "random_000003"], ["show", name], ["show", "random_000003"], ["compare", name, other],
+        ["show", f"{name}/random_000003/demo/1"], ["show", "--near", "344.777", "-1.692"], ["verify"],
+        ["redo", name, "--sources", "random_000003", "--stage", "reduce"],
+    ):  # fmt: skip
+        ended = retriever(*words, "--json")
+        assert ended.code == 0, ended
+    assert retriever("run", *SMALL).code == 3
+    assert last_summary(folder)["computed"]["reduce"] == 1
+    assert retriever("pack", other, "other.zip").code == 0
+    assert retriever("remove", other).code == 0
+    assert (
+        json.loads(retriever("gc", "--json").out)["files"] == 9
+    )  # analyze, simulate; the superseded reduce of one source stays
+    assert retriever("verify").code == 0
+    assert retriever("unpack", "other.zip").code == 0
+    assert retriever("rebuild").code == 0
+    assert retriever("verify").code == 0
+    assert retriever("run", *SMALL, "run.retry=false").code == 3
+    assert last_summary(folder)["computed"]["reduce"] == 0
+
+
+def test_a_password_is_written_nowhere_and_refused_as_an_override(retriever, stand, on_postgres) -> None:
+    assert retriever("run", "store=postgres", *SMALL).code == 3
+    assert retriever("run", "-m", "store=postgres", *SMALL, "finder.snr_threshold=4,5").code == 3
+    ended = retriever("run", "store=postgres", f"store.url={on_postgres}", "-m")
+    assert ended.code == 2 and "environment" in ended.err and "a-secret-word" not in ended.err + ended.out
+    for path in stand.rglob("*"):
+        if path.is_file():
+            assert b"a-secret-word" not in path.read_bytes(), path
+
+
+def test_no_address_and_a_server_that_is_not_there(retriever, stand, monkeypatch) -> None:
+    ended = retriever("run", "store=postgres")
+    assert ended.code == 2 and "RETRIEVER_DATABASE" in ended.err and ended.err.count("\n") == 1
+    monkeypatch.setenv("RETRIEVER_DATABASE", "postgresql://somebody:a-secret-word@127.0.0.1:1/x")
+    ended = retriever("run", "store=postgres", *SMALL)
+    assert ended.code == 1 and ended.err.count("\n") == 1 and "a-secret-word" not in ended.err
