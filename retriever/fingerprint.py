@@ -8,19 +8,23 @@ not hashed.
 
 import ast
 import functools
+import hashlib
 import importlib.util
 import io
+import os
 import site
 import sys
 import sysconfig
 import tokenize
+from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 from retriever.errors import ConfigError
 from retriever.identity import canonical_hash
 
-__all__ = ["bare_source", "code_of", "fingerprint", "user_modules"]
+__all__ = ["bare_source", "code_of", "files_of", "fingerprint", "refuse_changed", "user_modules"]
 
 
 def fingerprint(*modules: str) -> str:
@@ -61,6 +65,42 @@ def code_of(*modules: str) -> dict[str, str]:
         found[name], imports = _read_module(str(path), name, path.stat().st_mtime_ns)
         waiting.extend(target for target in imports if target not in found and _is_ours(target, modules))
     return found
+
+
+def files_of(modules: Iterable[str]) -> dict[str, str]:
+    """Map modules to the hash of their files as they are: equal ones need not be parsed to know that they are equal."""
+    found = {}
+    for name in sorted(modules):
+        path = _source_path(name)
+        found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path is not None else ""
+    return found
+
+
+_LOADED: dict[str, tuple[ModuleType, str]] = {}
+
+
+def refuse_changed(files: Mapping[str, str]) -> None:
+    """Refuse to go on with modules that this process loaded before their files changed.
+
+    Parameters
+    ----------
+    files
+        As `files_of` gives them.
+
+    Raises
+    ------
+    ConfigError
+        When the code in memory is older than that on disk, so that results would be booked under the wrong key.
+    """
+    for name, digest in files.items():
+        module = sys.modules.get(name)
+        if module is None:
+            continue
+        known = _LOADED.get(name)
+        if known is None or known[0] is not module:
+            _LOADED[name] = (module, digest)
+        elif known[1] != digest:
+            raise ConfigError(f"the code of {name} changed since process {os.getpid()} loaded it; start that anew")
 
 
 def user_modules(*modules: str) -> dict[str, Path]:

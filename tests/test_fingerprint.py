@@ -98,3 +98,22 @@ def test_a_module_without_source_or_with_broken_syntax_is_refused(modules: Path)
     write(modules, "fp_main.py", "def f(:\n")
     with pytest.raises(ConfigError, match="line 1"):
         fingerprint("fp_main")
+
+
+def test_code_that_changed_on_disk_after_it_was_loaded_is_refused(tmp_path: Path, monkeypatch) -> None:
+    import importlib
+    import sys
+
+    from retriever.fingerprint import files_of, refuse_changed
+
+    (tmp_path / "loaded_once.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("loaded_once")
+    refuse_changed(files_of(["loaded_once"]))
+    refuse_changed(files_of(["loaded_once"]))
+    (tmp_path / "loaded_once.py").write_text("x = 2\n")
+    with pytest.raises(ConfigError, match="loaded_once changed"):
+        refuse_changed(files_of(["loaded_once"]))
+    del sys.modules["loaded_once"]
+    importlib.import_module("loaded_once")
+    refuse_changed(files_of(["loaded_once"]))

@@ -4,23 +4,31 @@ An executor of the config has a `batch_size` and the verb `start`, which gives a
 """
 
 import contextlib
+import dataclasses
 import functools
+import importlib
+import logging
 import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from retriever.errors import ConfigError
+from retriever.errors import ConfigError, StoreError
+from retriever.fingerprint import files_of, refuse_changed
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.task import Job, JobResult, run_job
 
-__all__ = ["Engine", "ProcessesExecutor", "SerialExecutor", "recipe_blob", "work"]
+__all__ = ["AnyExecutor", "DaskExecutor", "Engine", "ProcessesExecutor", "SerialExecutor", "recipe_blob", "work"]
+
+
+log = logging.getLogger("retriever")
 
 
 class Engine(Protocol):
@@ -39,19 +47,37 @@ class Engine(Protocol):
 
 
 def recipe_blob(recipe: Recipe) -> bytes:
-    """A recipe as bytes for workers, who keep what they derive from it between jobs."""
-    return pickle.dumps(recipe)
+    """A recipe as bytes for workers, who keep what they derive from it between jobs.
+
+    The keys go along with the files they were derived from: a worker whose files are others derives its own.
+    """
+    modules = {name for stages in recipe.code.values() for hashes in stages.values() for name in hashes}
+    files = files_of(modules)
+    refuse_changed(files)
+    return pickle.dumps((dataclasses.replace(recipe), recipe.stories, files))
 
 
 def work(blob: bytes, job: Job) -> JobResult:
     """Do one job in a worker."""
-    return run_job(_recipe(blob), job)
+    try:
+        recipe = _recipe(blob)
+    except Exception as error:  # whatever the worker lacks, its host and the reason must reach the user
+        reason = f"{type(error).__name__}: {error}"
+        return JobResult(
+            error=f"a worker on {socket.gethostname()} cannot load this run's classes ({reason}); give it the same code"
+        )
+    return run_job(recipe, job)
 
 
 @functools.lru_cache(maxsize=4)
 def _recipe(blob: bytes) -> Recipe:
     # the bytes come from the coordinator that started this worker, through its own pipe
-    recipe: Recipe = pickle.loads(blob)
+    recipe: Recipe
+    recipe, stories, files = pickle.loads(blob)
+    own = files_of(files)
+    refuse_changed(own)
+    if own == files:
+        recipe.__dict__["stories"] = stories
     return recipe
 
 
@@ -131,6 +157,101 @@ class ProcessesExecutor:
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaskExecutor:
+    """Work on a Dask cluster: one started on this machine, or one that runs already.
+
+    Workers must see the same data and outputs folders, and have the same code: one that has not refuses.
+
+    Parameters
+    ----------
+    batch_size
+        Sources a batch, and so a segment.
+    workers
+        Worker processes of a cluster started here; null for one a core.
+    address
+        Address of a running scheduler, as in ``tcp://host:8786``; null to start a cluster here.
+    """
+
+    batch_size: int = 100
+    workers: int | None = None
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size, self.n_workers)
+
+    @property
+    def n_workers(self) -> int:
+        """Number of processes of a cluster started here."""
+        return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+
+    @property
+    def in_flight(self) -> int:
+        """Most batches to have submitted at once; of a running cluster the size is not known beforehand."""
+        return 2 * self.n_workers if self.address is None else 64
+
+    @contextmanager
+    def start(self) -> Iterator[Executor]:
+        """Start or join a cluster; one that was joined is left running."""
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise ConfigError("executor=dask needs Dask; install it with: pip install 'retriever[dask]'") from error
+        with contextlib.ExitStack() as stack:
+            try:
+                if self.address is None:
+                    cluster = LocalCluster(n_workers=self.n_workers, threads_per_worker=1, dashboard_address=":0")
+                    stack.enter_context(cluster)
+                    client = stack.enter_context(Client(cluster))
+                else:
+                    client = stack.enter_context(Client(self.address, timeout=10))
+            except OSError as error:
+                raise StoreError(
+                    f"cannot reach a Dask scheduler at {self.address}: {error}; see that it runs"
+                ) from error
+            log.warning("Dask's dashboard: %s", client.dashboard_link)
+            yield stack.enter_context(client.get_executor(pure=False, retries=3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyExecutor:
+    """Work on any `concurrent.futures.Executor`, named by its class, such as that of a batch system.
+
+    Parameters
+    ----------
+    batch_size
+        Sources a batch, and so a segment.
+    executor
+        The class, with its module.
+    arguments
+        What it is made with.
+    in_flight
+        Most batches to have submitted at once.
+    """
+
+    batch_size: int = 100
+    executor: str = "concurrent.futures.ThreadPoolExecutor"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    in_flight: int = 8
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size, self.in_flight)
+        module_name, _, name = self.executor.rpartition(".")
+        try:
+            kind = getattr(importlib.import_module(module_name), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"executor.executor is {self.executor!r}, which cannot be imported: {error}") from error
+        if not (isinstance(kind, type) and callable(getattr(kind, "submit", None)) and hasattr(kind, "shutdown")):
+            raise ConfigError(f"executor.executor is {self.executor!r}, which is no concurrent.futures.Executor")
+
+    @contextmanager
+    def start(self) -> Iterator[Executor]:
+        """Make the executor, and shut it down with the run."""
+        module_name, _, name = self.executor.rpartition(".")
+        with getattr(importlib.import_module(module_name), name)(**self.arguments) as executor:
+            yield executor
 
 
 def _check(batch_size: int, workers: int) -> None:

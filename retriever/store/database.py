@@ -250,7 +250,7 @@ class Database:
             for batch in batches:
                 sources = batch.tables["sources"]
                 segment = segment_ids[batch.file.path] if batch.file else None
-                if (sources["outcome"] != Outcome.BLOCKED).any():
+                if segment is not None or (sources["outcome"] != Outcome.BLOCKED).any():
                     rows.append(product_row(stage_ids[batch.stage_key], pack_products(sources, segment)))
             if rows:
                 connection.execute(insert(models.Product), rows)

@@ -14,6 +14,7 @@ and rename put it in place whole or not at all; its name carries the digest. Rea
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -72,6 +73,10 @@ def safe_name(text: str) -> str:
     return quote(text, safe=" +-_").replace(".", "%2E").replace("~", "%7E") or "%"
 
 
+_IMAGES = itertools.count()
+"""Images in memory need names of their own where several threads build them."""
+
+
 def pack(story: Mapping[str, Any], tables: Mapping[str, Table], records: Collection[str] = ()) -> bytes:
     """Build a segment in memory.
 
@@ -91,7 +96,7 @@ def pack(story: Mapping[str, Any], tables: Mapping[str, Table], records: Collect
     """
     # the low-level calls halve the time of a batch: a segment has dozens of small datasets
     with h5py.File(
-        "segment", "w", driver="core", backing_store=False, block_size=1 << 20, libver=("v110", "v110")
+        f"segment {next(_IMAGES)}", "w", driver="core", backing_store=False, block_size=1 << 20, libver=("v110", "v110")
     ) as file:
         file.attrs["format"] = FORMAT
         file.attrs["story"] = json.dumps(story, sort_keys=True)

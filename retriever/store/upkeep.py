@@ -295,7 +295,7 @@ def find_garbage(
         stages = {row.id: row.key for row in connection.execute(select(models.Stage.__table__))}
     found = []
     on_disk = segments_on_disk(roots)
-    superseded: dict[int, set[int]] = {}
+    standing: dict[int, set[int]] = {}
     for row in segments:
         if row.root == "data" and not raw:
             continue
@@ -304,9 +304,9 @@ def find_garbage(
         if stages.get(row.stage_id) not in used_keys:
             kind = "unused"
         else:
-            if row.stage_id not in superseded:
-                superseded[row.stage_id] = _superseded(database.products(row.stage_id))
-            if row.id not in superseded[row.stage_id]:
+            if row.stage_id not in standing:
+                standing[row.stage_id] = _standing(database.products(row.stage_id))
+            if row.id in standing[row.stage_id]:
                 continue
             kind = "superseded"
         size = on_disk.get((row.root, row.path), 0)
@@ -318,15 +318,13 @@ def find_garbage(
     return found
 
 
-def _superseded(products: Products) -> set[int]:
-    """Segments all of whose sources have a later product of the same stage."""
+def _standing(products: Products) -> set[int]:
+    """Segments that hold the latest product of any source."""
     latest: dict[str, int] = {}
-    names = products.names()
-    for entry, name in enumerate(names):
+    for entry, name in enumerate(products.names()):
         if products.outcome[entry] in (Outcome.DONE, Outcome.EMPTY):
             latest[name] = entry
-    standing = set(products.segment[list(latest.values())].tolist()) if latest else set()
-    return set(products.segment.tolist()) - standing - {-1}
+    return set(products.segment[list(latest.values())].tolist()) if latest else set()
 
 
 def collect(database: Database, roots: Roots, garbage: Sequence[Garbage]) -> None:

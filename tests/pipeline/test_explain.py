@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,7 @@ class Playground:
             if files:
                 self.rng.choice(files).unlink()
         self.write_catalog()
+        sys.modules.pop(self.module, None)  # a process of its own would load it anew
         return what
 
     def predicted(self, *more: str) -> dict[str, dict]:

@@ -46,9 +46,7 @@ def test_tables_are_those_of_sqlite_and_all_commands_work(retriever, stand, on_p
     assert last_summary(folder)["computed"]["reduce"] == 1
     assert retriever("pack", other, "other.zip").code == 0
     assert retriever("remove", other).code == 0
-    assert (
-        json.loads(retriever("gc", "--json").out)["files"] == 9
-    )  # analyze, simulate; the superseded reduce of one source stays
+    assert json.loads(retriever("gc", "--json").out)["files"] == 8
     assert retriever("verify").code == 0
     assert retriever("unpack", "other.zip").code == 0
     assert retriever("rebuild").code == 0

@@ -137,3 +137,12 @@ def test_safe_names_are_one_harmless_part_of_a_path(text: str) -> None:
     assert "/" not in name
     assert name not in (".", "..", "")
     assert Path("a", name).name == name
+
+
+def test_threads_build_segments_at_once_and_all_alike() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    table = {"t": {"x": np.arange(1000.0)}}
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(lambda _: pack({}, table), range(40)))
+    assert set(images) == {pack({}, table)}
