@@ -63,6 +63,10 @@ def _database(words: Words, must_exist: bool = True) -> "Iterator[Database]":
     if must_exist and not Database.exists(url, words.outputs):
         raise StoreError(f"{words.outputs} has no retriever.db; run something first, or name the folder with --outputs")
     with Database(url, words.outputs) as database:
+        if database.outdated:
+            from retriever.keep.versions import renew
+
+            renew(words.outputs, words.data, database)
         yield database
 
 

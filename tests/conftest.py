@@ -16,6 +16,40 @@ _NUMBERS = itertools.count()
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many seeds to try each fault with."""
+    parser.addoption("--seeds", type=int, default=1, help="seeds of each fault (default 1)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each seed of a fault."""
+    if "fault_seed" in metafunc.fixturenames:
+        metafunc.parametrize("fault_seed", range(metafunc.config.getoption("--seeds")))
+
+
+@pytest.fixture
+def fault_counts(record_property: Callable[[str, object], None]) -> Callable[[str, bool], None]:
+    """Counts a fault that was tried, and whether it really struck."""
+
+    def count(name: str, struck: bool) -> None:
+        record_property("fault", [name, struck])
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many faults were tried and how many really struck."""
+    told = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for key, value in getattr(report, "user_properties", ())
+        if key == "fault" and getattr(report, "when", "") == "call"
+    ]
+    if told:
+        terminalreporter.write_line(f"faults: {len(told)} tried, {sum(struck for _, struck in told)} struck")
+
+
 @pytest.fixture
 def real_data() -> Path:
     """Folder of real survey data; skips where it is missing."""

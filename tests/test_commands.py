@@ -405,3 +405,15 @@ def test_a_saved_version_runs_again_and_tells_what_differs(retriever, stand, two
         ended = retriever("run", "--from", two[0].name, *words)
         assert ended.code == 2 and ended.err.count("\n") == 1, ended
     assert retriever("run", "--from").code == 2
+
+
+def test_a_database_of_an_older_schema_is_made_anew_from_files(retriever, stand, two) -> None:
+    status = retriever("status").out
+    with closing(sqlite3.connect("outputs/retriever.db")) as connection, connection:
+        connection.execute("UPDATE meta SET value = '1'")
+        connection.execute("DROP TABLE products")
+        connection.execute("CREATE TABLE products (stage_id INTEGER, source TEXT)")
+    assert retriever("status").out == status
+    assert retriever("verify").code == 0
+    assert retriever("run", *SIZE).code == 0
+    assert sum(last_summary(two[0])["computed"].values()) == 0

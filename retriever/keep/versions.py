@@ -15,7 +15,7 @@ from retriever.store.batch import StageSpec
 from retriever.store.database import Database
 from retriever.store.upkeep import Garbage, adopt, find_garbage, refuse_while_running
 
-__all__ = ["index_versions", "pin", "rebuild", "remove", "unneeded", "unpin"]
+__all__ = ["index_versions", "pin", "rebuild", "remove", "renew", "unneeded", "unpin"]
 
 
 def pin(version: VersionFolder, why: str) -> None:
@@ -70,6 +70,13 @@ def unneeded(outputs: Path, data: Path, database: Database, raw: bool) -> list[G
             mentioned |= set(version.table("products", ["segment"])["segment"].tolist())
     roots = {"data": data, "outputs": outputs}
     return find_garbage(database, roots, used_keys=used, mentioned=mentioned, raw=raw)
+
+
+def renew(outputs: Path, data: Path, database: Database) -> None:
+    """Fill a database that an older retriever had made, from files."""
+    if database.outdated:
+        rebuild(outputs, data, database)
+        database.outdated = False
 
 
 def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:

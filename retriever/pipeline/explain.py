@@ -174,9 +174,11 @@ def _reasons(
     told("failed before, tried again", one.outcome == Outcome.FAILED)
     told("blocked by a failure before", one.outcome == Outcome.BLOCKED)
     told("file missing", there)
-    names = set(products.names())
-    known = np.fromiter((name in names for name in sources.name.tolist()), np.bool_, len(sources))
-    told("new", ~known)
+    names = sources.name[rest].tolist()
+    of_any = products.among(set(names))
+    new = np.zeros(len(sources), np.bool_)
+    new[rest] = [name not in of_any for name in names]
+    told("new", new)
     if stage == "download":
         told("local file or place in the catalog changed" if stamped else "place in the catalog changed", rest)
     else:

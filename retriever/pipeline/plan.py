@@ -6,7 +6,7 @@ input of all later stages is the digest of the raw photometry with that of the c
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,9 +129,9 @@ def derive(
     raw = _matched(catalog, asked, products.get("download", none), present)
     inputs = join_digests(raw.digest, catalog.digests)
     stages = {"download": raw}
-    asks = bool(((raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)).any())
+    asking = set(catalog.name[(raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)].tolist())
     for stage in STAGES[1:]:
-        stages[stage] = _matched(catalog, inputs, products.get(stage, none), present, names=asks)
+        stages[stage] = _matched(catalog, inputs, products.get(stage, none), present, asking)
     _inherit(stages)
     return SurveyState(stages=stages)
 
@@ -141,9 +141,9 @@ def _matched(
     inputs: Digests,
     products: Products,
     present: Mapping[int, Any] | set[int],
-    names: bool = False,
+    asking: Set[str] = frozenset(),
 ) -> StageState:
-    """Find each source's product; `names` also looks which sources ever had one, whatever it was made from."""
+    """Find each source's product; of those that ask for raw data, also whether they ever had one of any input."""
     n = len(catalog)
     entry = latest(inputs, products)
     there = entry >= 0
@@ -159,7 +159,7 @@ def _matched(
 
     digest = np.zeros(n, products.digest.dtype)
     digest[there] = products.digest[found]
-    known = set(products.names()) if names and len(products) else set()
+    known = products.among(asking) if asking and len(products) else set()
     return StageState(
         outcome=spread(outcome, Outcome.PENDING),
         segment=spread(segment, NOWHERE),
@@ -167,7 +167,7 @@ def _matched(
         n_rows=spread(products.n_rows[found], 0),
         digest=digest,
         input=inputs,
-        stood=np.fromiter((name in known for name in catalog.name.tolist()), np.bool_, n) if known else there,
+        stood=there | np.fromiter((name in known for name in catalog.name.tolist()), np.bool_, n) if known else there,
         message={
             int(k): products.message[e]
             for k, e in zip(np.flatnonzero(there)[counts], found[counts].tolist(), strict=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retriever.config import Setup, build_setup, frozen_yaml, typed
+from retriever.keep.versions import renew
 from retriever.pipeline.explain import Preview, explain, reference_version
 from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
@@ -96,6 +97,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
     session = open_session(config)
     version, settings = session.version, session.settings
     with Database(session.address, session.paths.outputs_root) as database:
+        renew(session.paths.outputs_root, session.paths.data_root, database)
         version.open_folder(frozen_yaml(config), session.repositories, session.recipe)
         name = new_run_name()
         run = Run(
@@ -122,6 +124,8 @@ def plan_config(config: Any) -> Preview:
     with contextlib.ExitStack() as stack:
         there = Database.exists(session.address, session.paths.outputs_root)
         database = stack.enter_context(Database(session.address, session.paths.outputs_root)) if there else None
+        if database is not None:
+            renew(session.paths.outputs_root, session.paths.data_root, database)
         unknown = unknown_segments(recipe, database)
         found, _ = read_batches(unknown)
         standing = stand(recipe, session.sources, session.stamps, database, [batch for _, batch in found])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import (
     Connection,
+    MetaData,
     Text,
     create_engine,
     delete,
@@ -92,8 +93,11 @@ class Database:
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
             event.listen(self.engine, "begin", _begin_elsewhere)
+        self.outdated = False
+        """Whether an older retriever had made it, so that it is empty now and must be made anew from files."""
         try:
             outputs.mkdir(parents=True, exist_ok=True)
+            self._refuse_network(outputs)
             self._open(outputs)
         except OSError as error:
             raise StoreError(
@@ -124,8 +128,18 @@ class Database:
                     )
                 if number == models.SCHEMA:
                     return
-                models.Base.metadata.drop_all(connection)
+                self.outdated = True
+                _drop_everything(connection)
             self._create(connection)
+
+    def _refuse_network(self, outputs: Path) -> None:
+        """SQLite's locks do not hold on network file systems."""
+        kind = file_system_of(outputs) if self.engine.dialect.name == "sqlite" else ""
+        if kind in NETWORK_FILE_SYSTEMS:
+            raise StoreError(
+                f"{outputs} lies on a network file system ({kind}), where SQLite cannot be trusted; use store=postgres "
+                "or a folder on a local disk"
+            )
 
     @staticmethod
     def _create(connection: Connection) -> None:
@@ -404,8 +418,7 @@ class Database:
     def clear(self) -> None:
         """Remove all that is in the database; segments and version folders have it all."""
         with self.writing() as connection:
-            models.Base.metadata.drop_all(connection)
-        with self.writing() as connection:
+            _drop_everything(connection)
             self._create(connection)
 
     def versions_by_run(self, project: str) -> list[str]:
@@ -508,6 +521,38 @@ class Database:
                         name: np.array(values, dtype=object if kind is str else kind)
                         for (name, kind), values in columns
                     }
+
+
+def _drop_everything(connection: Connection) -> None:
+    """Drop all tables of retriever's, also those that this one does not know any more."""
+    found = MetaData()
+    found.reflect(connection)
+    found.drop_all(connection)
+
+
+NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "lustre", "gpfs", "beegfs", "ceph"))
+"""Kinds of file systems, as the kernel names them, that several machines may write at once."""
+
+
+def file_system_of(folder: Path, mounts: str = "/proc/self/mounts") -> str:
+    """Kind of the file system that a folder lies on; "" where it cannot be told.
+
+    Examples
+    --------
+    >>> file_system_of(Path("/proc"))
+    'proc'
+    """
+    try:
+        lines = Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    place, best, kind = folder.resolve(), Path("/"), ""
+    for line in lines:
+        _, where, what, *_ = line.split()
+        point = Path(where.replace("\\040", " "))
+        if place.is_relative_to(point) and point.is_relative_to(best):
+            best, kind = point, what
+    return kind
 
 
 def indexed_columns(table: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:

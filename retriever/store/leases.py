@@ -20,7 +20,7 @@ HEARTBEAT_SECONDS = 5.0
 """How often a running run counts up its leases."""
 
 DEAD_AFTER_SECONDS = 45.0
-"""A run on another host whose count stood still for so long, by the waiter's clock, is taken for dead."""
+"""A run whose count stood still for so long, by the waiter's clock, is taken for dead."""
 
 
 class LeaseHolder:
@@ -96,8 +96,8 @@ class LeaseHolder:
             if row is not None:
                 still = dead and seen == (row.token, row.counter)
                 here = row.host == me["host"]
-                gone = still if not here else not _alive(row.boot, row.pid, row.pid_started)
-                if not gone:
+                # one here that is alive and does not count is stopped; if it wakes, its token is not valid any more
+                if not still and not (here and not _alive(row.boot, row.pid, row.pid_started)):
                     return row.token, row.counter, f"run {row.run} (process {row.pid} on {row.host})"
                 connection.execute(delete(Lease).where(Lease.key == key))
             token = secrets.token_hex(16)

@@ -5,7 +5,7 @@ of products: as rows of their own they would take minutes to read and to write, 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,13 @@ class Products:
 
     def __len__(self) -> int:
         return int(self.outcome.size)
+
+    def among(self, wanted: Set[str]) -> set[str]:
+        """Those of some names that any product is of."""
+        found: set[str] = set()
+        for packed in self.packed_names:
+            found |= wanted & set(packed.decode().split("\0"))
+        return found
 
     def names(self) -> list[str]:
         """Names of the sources."""

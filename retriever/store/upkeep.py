@@ -320,10 +320,9 @@ def find_garbage(
 
 def _standing(products: Products) -> set[int]:
     """Segments that hold the latest product of any source."""
-    latest: dict[str, int] = {}
-    for entry, name in enumerate(products.names()):
-        if products.outcome[entry] in (Outcome.DONE, Outcome.EMPTY):
-            latest[name] = entry
+    names = products.names()
+    made = np.flatnonzero((products.outcome == Outcome.DONE) | (products.outcome == Outcome.EMPTY)).tolist()
+    latest = dict(zip(map(names.__getitem__, made), made, strict=True))
     return set(products.segment[list(latest.values())].tolist()) if latest else set()
 
 

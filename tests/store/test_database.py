@@ -122,3 +122,24 @@ def test_products_of_a_source_are_found_by_its_whole_name_and_the_latest_counts(
         (one,) = database.products_of(name)
         assert (one["path"], one["source_row"], one["outcome"], one["stage"]) == (path, row, 0, "download")
     assert database.products_of("") == database.products_of("C") == []
+
+
+def test_sqlite_on_a_network_file_system_is_refused_and_told_by_the_nearest_mount(tmp_path, monkeypatch) -> None:
+    from retriever.store import database as module
+
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "disk / ext4 rw 0 0\n"
+        f"server:/x {tmp_path}/far nfs4 rw 0 0\n"
+        f"disk2 {tmp_path}/far/near ext4 rw 0 0\n"
+        f"server:/y {tmp_path}/with\\040space cifs rw 0 0\n"
+    )
+    kinds = {
+        name: module.file_system_of(tmp_path / name, str(mounts))
+        for name in ("far/x", "far/near/y", "farther", "with space/z")
+    }
+    assert kinds == {"far/x": "nfs4", "far/near/y": "ext4", "farther": "ext4", "with space/z": "cifs"}
+    monkeypatch.setattr(module, "file_system_of", lambda folder: "nfs4")
+    with pytest.raises(StoreError, match=r"network file system \(nfs4\).*store=postgres"):
+        Database("", tmp_path / "outputs")
+    assert not (tmp_path / "outputs" / "retriever.db").exists()
