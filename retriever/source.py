@@ -155,7 +155,7 @@ class SourceTable:
         self._check_positions()
 
     def _check_names(self) -> None:
-        if len(self._row_of) == self.name.size:
+        if len(set(self.name.tolist())) == self.name.size:
             return
         ordered = np.sort(self.name)
         twice = ordered[1:][ordered[1:] == ordered[:-1]]

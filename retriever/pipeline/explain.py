@@ -199,7 +199,7 @@ def _made_from_other_raw(
     if not pairs:
         return found
     rows = np.array([row for row, _ in pairs])
-    inputs = join_digests(raw.digest[[entry for _, entry in pairs]], sources.digests[rows])
+    inputs = join_digests(raw.digest_of(np.array([entry for _, entry in pairs])), sources.digests[rows])
     found[rows[np.isin(inputs, products.input)]] = True
     return found
 

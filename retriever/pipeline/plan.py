@@ -157,8 +157,8 @@ def _matched(
         column[np.flatnonzero(there)[counts]] = values[counts]
         return column
 
-    digest = np.zeros(n, products.digest.dtype)
-    digest[there] = products.digest[found]
+    digest = np.zeros(n, inputs.dtype)
+    digest[there] = products.digest_of(found)
     known = products.among(asking) if asking and len(products) else set()
     return StageState(
         outcome=spread(outcome, Outcome.PENDING),

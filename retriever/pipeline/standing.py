@@ -70,7 +70,7 @@ def stand(
             packed[batch.stage_key].append(Products.gaps(batch.tables["sources"], number, packed[batch.stage_key]))
     present = {number: one for number, one in segments.items() if on_disk.get((one[0], one[1])) == one[2]}
     products = {
-        name: {stage: Products.unpack(packed[spec.key]) for stage, spec in of_stages.items()}
+        name: {stage: Products.unpack(packed.pop(spec.key)) for stage, spec in of_stages.items()}
         for name, of_stages in recipe.specs.items()
     }
     return Standing(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever.catalogs.random import RandomCatalog
-from retriever.identity import digest_bytes, digest_each, join_digests
+from retriever.identity import digest_bytes, digest_each, join_digests, pack_digests
 from retriever.outcome import STAGES, Outcome
 from retriever.pipeline.plan import Choice, cut_tasks, derive
 from retriever.source import SourceTable
@@ -17,15 +17,19 @@ CATALOG = RandomCatalog(size=N).load()
 RAW = b"0123456789abcdef" * 2
 
 
+def packed(digests) -> np.ndarray:
+    return np.frombuffer(pack_digests(np.array(list(digests), "S32")), ">u8").reshape(-1, 2)
+
+
 def products(entries) -> Products:
     """Products from (input, outcome, segment, row, digest), each a batch of its own."""
     n = len(entries)
     return Products(
-        input=np.array([entry[0] for entry in entries], "S32"),
+        inputs=packed(entry[0] for entry in entries),
         outcome=np.array([entry[1] for entry in entries], np.int8),
         segment=np.array([entry[2] for entry in entries], np.int64),
         row=np.array([entry[3] for entry in entries], np.int64),
-        digest=np.array([entry[4] for entry in entries], "S32"),
+        digests=packed(entry[4] for entry in entries),
         n_rows=np.ones(n, np.int64),
         message={},
         packed_names=[b"\0" + str(entry[5]).encode() + b"\0" for entry in entries],
