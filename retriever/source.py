@@ -230,8 +230,9 @@ class SourceTable:
         per_degree = round(3600 / PLACE_ARCSEC)
         right = np.rint(self.ra * per_degree).astype(np.int64) % (360 * per_degree)
         up = np.rint(self.dec * per_degree).astype(np.int64)
+        block = np.column_stack([right, up]).astype("<i8").tobytes()
         return digest_each(
-            repr(place).encode() for place in zip(self.name.tolist(), right.tolist(), up.tolist(), strict=True)
+            block[16 * row : 16 * row + 16] + name.encode() for row, name in enumerate(self.name.tolist())
         )
 
     @cached_property

@@ -1,5 +1,6 @@
 """Every command of the documentation is run, every Python example executed, every link followed."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ PAGES = [
     ROOT / "benchmarks" / "README.md",
     ROOT / "catalogs" / "README.md",
     ROOT / "ARCHITECTURE.md",
+    ROOT / "docs" / "clusters.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -23,12 +25,13 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-README_COMMANDS = [
-    line
-    for block in blocks(ROOT / "README.md", "bash")
-    for line in block.strip().splitlines()
-    if line.startswith("retriever")
-]
+def commands(page: Path) -> list[str]:
+    lines = [line for block in blocks(page, "bash") for line in block.strip().splitlines()]
+    return [line for line in lines if line.startswith("retriever")]
+
+
+README_COMMANDS = commands(ROOT / "README.md")
+CLUSTER_COMMANDS = commands(ROOT / "docs" / "clusters.md")
 
 
 def test_the_two_lines_that_do_everything_are_there() -> None:
@@ -79,6 +82,20 @@ def test_every_command_of_the_readme_runs(retriever, dressed, real_data, command
     sys.modules.pop("my_finder", None)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("command", CLUSTER_COMMANDS)
+def test_every_command_of_the_page_on_clusters_runs(retriever, stand, postgres, monkeypatch, command: str) -> None:
+    words = shlex.split(command)[1:]
+    if "postgres" in command or words[0] not in ("run", "plan"):
+        monkeypatch.setenv("RETRIEVER_DATABASE", postgres)
+    ended = retriever(*words, *(SMALLER if words[0] in ("run", "plan") else []))
+    assert ended.code == 0, ended
+    assert (stand / "outputs" / "retriever.db").exists() is (
+        "RETRIEVER_DATABASE" not in os.environ and words[0] == "run"
+    )
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
@@ -89,6 +106,13 @@ def test_the_benchmark_runs() -> None:
     words = [sys.executable, str(ROOT / "benchmarks" / "demo.py"), "--size", "30", "--repeat", "1", "--case", "serial"]
     told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[1].startswith("serial")
+
+
+def test_the_other_benchmarks_run() -> None:
+    for words in (["scale.py", "--size", "300", "--done", "0", "50"], ["versions.py", "--size", "40"]):
+        command = [sys.executable, str(ROOT / "benchmarks" / words[0]), *words[1:]]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "plan" in told
 
 
 def test_pages_speak_of_no_machine() -> None:

@@ -194,6 +194,8 @@ def _made_from_other_raw(
 ) -> NDArray[np.bool_]:
     """Sources that have a product of an earlier answer of the survey and of the present catalog row."""
     found = np.zeros(len(sources), np.bool_)
+    if not asked.any():
+        return found
     row_of = {str(sources.name[row]): row for row in np.flatnonzero(asked).tolist()}
     pairs = [(row_of[name], entry) for entry, name in enumerate(raw.names()) if name in row_of]
     if not pairs:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retriever.identity import Digests, digest_each, join_digests
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
-from retriever.store.products import NOWHERE, Products, latest
+from retriever.store.products import NOWHERE, InputIndex, Products
 
 __all__ = ["Choice", "StageState", "SurveyState", "Task", "cut_tasks", "derive", "needs"]
 
@@ -126,12 +126,12 @@ def derive(
     if stamps is not None:
         asked = join_digests(asked, digest_each(stamp.encode() for stamp in stamps))
     none = Products.unpack([])
-    raw = _matched(catalog, asked, products.get("download", none), present)
+    raw = _matched(catalog, asked, InputIndex(asked), products.get("download", none), present)
     inputs = join_digests(raw.digest, catalog.digests)
-    stages = {"download": raw}
+    stages, index = {"download": raw}, InputIndex(inputs)
     asking = set(catalog.name[(raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)].tolist())
     for stage in STAGES[1:]:
-        stages[stage] = _matched(catalog, inputs, products.get(stage, none), present, asking)
+        stages[stage] = _matched(catalog, inputs, index, products.get(stage, none), present, asking)
     _inherit(stages)
     return SurveyState(stages=stages)
 
@@ -139,13 +139,14 @@ def derive(
 def _matched(
     catalog: SourceTable,
     inputs: Digests,
+    index: InputIndex,
     products: Products,
     present: Mapping[int, Any] | set[int],
     asking: Set[str] = frozenset(),
 ) -> StageState:
     """Find each source's product; of those that ask for raw data, also whether they ever had one of any input."""
     n = len(catalog)
-    entry = latest(inputs, products)
+    entry = index.latest(products)
     there = entry >= 0
     found = entry[there]
     ids = np.fromiter(present, np.int64, len(present))

@@ -10,7 +10,7 @@ from retriever.pipeline.recipe import Recipe
 from retriever.source import SourceTable
 from retriever.store.batch import Batch, StageSpec, segment_batch
 from retriever.store.database import Database
-from retriever.store.products import Products
+from retriever.store.products import Products, Stored
 from retriever.store.segments import sizes_below
 
 __all__ = ["SegmentRow", "Standing", "read_batches", "stamps_of", "stand", "unknown_segments"]
@@ -70,7 +70,7 @@ def stand(
             packed[batch.stage_key].append(Products.gaps(batch.tables["sources"], number, packed[batch.stage_key]))
     present = {number: one for number, one in segments.items() if on_disk.get((one[0], one[1])) == one[2]}
     products = {
-        name: {stage: Products.unpack(packed.pop(spec.key)) for stage, spec in of_stages.items()}
+        name: Stored({stage: packed[spec.key] for stage, spec in of_stages.items()})
         for name, of_stages in recipe.specs.items()
     }
     return Standing(

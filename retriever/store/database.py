@@ -2,7 +2,9 @@
 
 import functools
 import json
+import logging
 import os
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.outcome import Outcome
@@ -48,6 +50,11 @@ INDEX_MODELS: dict[str, Any] = {
     "properties": models.Properties,
 }
 """Tables of a segment that the database indexes row by row."""
+
+PATIENCE_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Pauses between attempts to publish when a database server is away."""
+
+log = logging.getLogger("retriever")
 
 _KEYS = ("segment_id", "row", "source_row")
 
@@ -149,8 +156,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one state of the database."""
-        with self.engine.connect().execution_options(reading=True) as connection:
-            yield connection
+        try:
+            with self.engine.connect().execution_options(reading=True) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(
+                f"cannot read the database {self.url!r}: {_reason(error)}; see that it is there"
+            ) from error
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -251,7 +263,22 @@ class Database:
         ------
         LeaseLost
             When another run has taken a stage over.
+        StoreError
+            When the database cannot be written; one that is away is waited for, a minute.
         """
+        for pause in PATIENCE_SECONDS:
+            try:
+                return self._publish(batches, run, tokens)
+            except StoreError as error:
+                if self.engine.dialect.name == "sqlite" or not isinstance(error.__cause__, DBAPIError):
+                    raise
+                if not (error.__cause__.connection_invalidated or isinstance(error.__cause__, OperationalError)):
+                    raise
+                log.warning("%s; trying again in %.0f s", error, pause)
+                time.sleep(pause)
+        return self._publish(batches, run, tokens)
+
+    def _publish(self, batches: Sequence[Batch], run: str, tokens: Mapping[str, str] | None) -> None:
         with self.writing() as connection:
             keys = [batch.stage_key for batch in batches]
             if tokens is not None:

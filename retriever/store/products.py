@@ -5,7 +5,7 @@ of products: as rows of their own they would take minutes to read and to write, 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from retriever.identity import Digests, pack_digests, unpack_digests
 from retriever.outcome import Outcome
 
-__all__ = ["NOWHERE", "Packed", "Products", "latest", "made", "name_needle", "pack_products", "without_made"]
+__all__ = [
+    "NOWHERE",
+    "InputIndex",
+    "Packed",
+    "Products",
+    "Stored",
+    "latest",
+    "made",
+    "name_needle",
+    "pack_products",
+    "without_made",
+]
 
 NOWHERE = -1
 """Segment of a product that lies nowhere: a failure, or one that was sent back to pending."""
@@ -143,24 +154,51 @@ def name_needle(name: str) -> bytes:
     return _END + name.encode() + _END
 
 
-def latest(catalog_inputs: Digests, products: Products) -> NDArray[np.int64]:
-    """Entry of the product that counts for each input; −1 where there is none.
+class InputIndex:
+    """Inputs of a catalog's sources, to look up which product of each counts.
 
     The first halves of digests are looked up, then the whole of them compared.
     """
-    known = np.flatnonzero((products.outcome != Outcome.BLOCKED) & products.inputs.any(axis=1))
-    found = np.full(catalog_inputs.size, -1, np.int64)
-    if known.size == 0 or catalog_inputs.size == 0:
+
+    def __init__(self, inputs: Digests) -> None:
+        self._wanted = _pairs(pack_digests(inputs))
+        heads = self._wanted[:, 0].astype(np.uint64)
+        self._order = np.argsort(heads, kind="stable")
+        self._heads = heads[self._order]
+
+    def latest(self, products: Products) -> NDArray[np.int64]:
+        """Entry of the product that counts for each input; −1 where there is none."""
+        known = np.flatnonzero((products.outcome != Outcome.BLOCKED) & products.inputs.any(axis=1))
+        found = np.full(self._order.size, -1, np.int64)
+        if known.size == 0 or found.size == 0:
+            return found
+        at = np.searchsorted(self._heads, products.inputs[known, 0].astype(np.uint64))
+        place = self._order[np.minimum(at, self._order.size - 1)]
+        same = (self._wanted[place] == products.inputs[known]).all(axis=1)
+        # entries come in their order: of two for one input the later is written last
+        found[place[same]] = known[same]
         return found
-    wanted = _pairs(pack_digests(catalog_inputs))
-    heads = wanted[:, 0].astype(np.uint64)
-    order = np.argsort(heads, kind="stable")
-    at = np.searchsorted(heads[order], products.inputs[known, 0].astype(np.uint64))
-    place = order[np.minimum(at, order.size - 1)]
-    same = (wanted[place] == products.inputs[known]).all(axis=1)
-    # entries come in their order: of two for one input the later is written last
-    found[place[same]] = known[same]
-    return found
+
+
+def latest(inputs: Digests, products: Products) -> NDArray[np.int64]:
+    """Entry of the product that counts for each input; −1 where there is none."""
+    return InputIndex(inputs).latest(products)
+
+
+class Stored(Mapping[str, Products]):
+    """Products by stage, unpacked when asked for and not kept: a million sources have gigabytes of them."""
+
+    def __init__(self, packed: Mapping[str, Sequence[Packed]]) -> None:
+        self._packed = packed
+
+    def __getitem__(self, stage: str) -> Products:
+        return Products.unpack(self._packed[stage])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
 
 
 def _pairs(packed: bytes) -> NDArray[np.uint64]:

@@ -1,7 +1,11 @@
 """Whole runs on PostgreSQL give what they give on SQLite."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,3 +75,38 @@ def test_no_address_and_a_server_that_is_not_there(retriever, stand, monkeypatch
     monkeypatch.setenv("RETRIEVER_DATABASE", "postgresql://somebody:a-secret-word@127.0.0.1:1/x")
     ended = retriever("run", "store=postgres", *SMALL)
     assert ended.code == 1 and ended.err.count("\n") == 1 and "a-secret-word" not in ended.err
+
+
+def test_a_database_that_is_away_for_some_seconds_is_waited_for(
+    stand, postgres_server, postgres, tmp_path_factory
+) -> None:
+    """Every connection is cut and no new one let in, then they are again."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+
+    name = make_url(postgres).database
+    words = [sys.executable, "-m", "retriever.cli", "run", "catalog.size=150", "executor.batch_size=10"]
+    environment = {**os.environ, "RETRIEVER_DATABASE": postgres}
+    slow = [*words, "store=postgres", "observatories.demo.wait=0.01"]
+    process = subprocess.Popen(
+        slow, cwd=stand, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while len(list(stand.glob("data/*/*/*/*.h5"))) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    engine = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        cut = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        assert connection.execute(cut, {"name": name}).all()
+        time.sleep(10)
+        connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    engine.dispose()
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert "trying again" in out
+    alone = tmp_path_factory.mktemp("alone")
+    subprocess.run(words, cwd=alone, check=True, capture_output=True)
+    assert_same_tables(version_folder(stand / "outputs"), version_folder(alone / "outputs"))
+    verify = [sys.executable, "-m", "retriever.cli", "verify"]
+    assert subprocess.run(verify, cwd=stand, env=environment, capture_output=True).returncode == 0
