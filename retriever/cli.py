@@ -120,7 +120,9 @@ def _through_hydra(words: list[str], work: Work, verbose: bool, *, sweeps: bool)
         sweep = _sweep(options, overrides) if sweeps else None
 
         def job(config: Any) -> int:
-            if stands_in not in sys.path:  # in a process of a launcher
+            if Path.cwd() != Path(stands_in):  # in a process of a launcher, which may stand anywhere
+                os.chdir(stands_in)
+            if stands_in not in sys.path:
                 sys.path.insert(0, stands_in)
             code, version = _apart(work, config, verbose)
             if sweep is not None:
