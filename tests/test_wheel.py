@@ -35,6 +35,13 @@ def test_the_wheel_runs_the_demo_from_another_folder(tmp_path: Path) -> None:
         ["run", "catalog.size=20"],
         ["run", "catalog.size=20", "executor=processes"],
         ["run", "catalog=white_dwarfs_sample"],
+        ["plan", "catalog.size=20", "finder.snr_threshold=7"],
+        ["compare", "DEMO_*"],
+        ["show", "random_000003"],
+        ["verify"],
+        ["gc", "--dry-run"],
+        ["rebuild"],
+        ["status"],
     ):
         env = {"PATH": "", "PYTHONPATH": f"{site}:{sysconfig.get_path('purelib')}"}
         told = subprocess.run([sys.executable, "-c", code, *words], cwd=stand, env=env, capture_output=True, text=True)
