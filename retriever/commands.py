@@ -126,7 +126,8 @@ def _simulated(words: Words) -> int:
 
     sys.path.insert(0, str(Path.cwd()))
     folder = find_version(words.version, words.outputs).folder
-    found = simulated_lightcurves(folder, words.name, words.data)
+    with _database(words) as database:
+        found = simulated_lightcurves(folder, words.name, words.data, database)
     rows = write_lightcurves(Path(words.file), {name: one.lightcurves for name, one in found.items()})
     count = sum(len(one.lightcurves) for one in found.values())
     _tell(

@@ -18,7 +18,7 @@ from retriever.store.segments import read
 __all__ = ["simulated_lightcurves"]
 
 
-def simulated_lightcurves(version: Path, name: str, data: Path) -> dict[str, Simulated]:
+def simulated_lightcurves(version: Path, name: str, data: Path, database: Database) -> dict[str, Simulated]:
     """Make the simulated light curves of a source again, just as they were searched.
 
     Parameters
@@ -29,6 +29,8 @@ def simulated_lightcurves(version: Path, name: str, data: Path) -> dict[str, Sim
         Name of the source.
     data
         The data folder.
+    database
+        The database that knows the version's products.
 
     Returns
     -------
@@ -50,14 +52,14 @@ def simulated_lightcurves(version: Path, name: str, data: Path) -> dict[str, Sim
     if row < 0:
         raise StoreError(f"the catalog of {version.name} has no source {name!r}; see its sources.parquet")
     source = sources.source(row)
-    with Database("", version.parent) as database:
-        standing = stand(recipe, sources, stamps_of(recipe, sources), database)
+    standing = stand(recipe, sources, stamps_of(recipe, sources), database)
     found: dict[str, Simulated] = {}
     for observatory, state in standing.states.items():
         outcome = int(state.outcome("simulate")[row])
         if outcome == Outcome.EMPTY:
             continue
-        if outcome != Outcome.DONE:
+        stands = [int(state.outcome(stage)[row]) == Outcome.DONE for stage in ("reduce", "analyze")]
+        if outcome != Outcome.DONE or not all(stands):
             raise StoreError(
                 f"{version.name} has no finished simulation of {name!r} by the present code; run it again first"
             )

@@ -46,7 +46,11 @@ def test_tables_are_those_of_sqlite_and_all_commands_work(retriever, stand, on_p
     ):  # fmt: skip
         ended = retriever(*words, "--json")
         assert ended.code == 0, ended
+    ended = retriever("simulated", name, "random_000003", "x.parquet")
+    assert ended.code == 1 and "run it again first" in ended.err
     assert retriever("run", *SMALL).code == 3
+    assert retriever("simulated", name, "random_000003", "x.parquet").code == 0
+    assert not (stand / "outputs" / "retriever.db").exists()
     assert last_summary(folder)["computed"]["reduce"] == 1
     assert retriever("pack", other, "other.zip").code == 0
     assert retriever("remove", other).code == 0
