@@ -206,13 +206,31 @@ def _rows(version: VersionFolder, table: str, source: str, observatory: str | No
     return [row for row in found if observatory is None or row["observatory"] == observatory]
 
 
+def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | None) -> list[dict[str, Any]]:
+    """Rows of one source in the table of products, which has all sources, in the catalog's order, stage after stage."""
+    import pyarrow.parquet as pq
+
+    found: list[dict[str, Any]] = []
+    with pq.ParquetFile(version.folder / "products.parquet") as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            inside = np.arange(first, first + size)[np.arange(first, first + size) % n == at] - first
+            if inside.size:
+                found += file.read_row_group(group).take(inside).to_pylist()
+            first += size
+    return [row for row in found if observatory is None or row["observatory"] == observatory]
+
+
 def _lineage(
     version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path, database: Database
 ) -> list[dict[str, Any]]:
     """Each product of a source in a version, and what it was made from and by, from raw data upward."""
-    rows = _rows(version, "products", name, observatory)
+    names = version.table("sources", ["name"])["name"]
+    at = np.flatnonzero(names == name)
+    rows = _product_rows(version, int(at[0]), names.size, observatory) if at.size else []
     if not rows:
-        names = version.table("sources", ["name"])["name"].tolist()
+        names = names.tolist()
         raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names) if len(names) < 5000 else ''}")
     keys = version.story["inputs"]["stage_keys"]
     found = []

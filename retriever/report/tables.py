@@ -31,6 +31,9 @@ TABLES = (
 )
 """The files of a version folder that runs make anew; the first says which state they are of."""
 
+ROWS_A_GROUP = 1 << 16
+"""Rows that must be read to get at one."""
+
 UNITS = {
     "ra": "deg", "dec": "deg", "pmra": "mas/yr", "pmdec": "mas/yr", "parallax": "mas", "epoch": "yr",
     "time_first": "d", "time_peak": "d", "time_last": "d", "width": "d", "cadence": "d", "exptime_median": "s",
@@ -233,7 +236,7 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
             )
             if writer is None:
                 writer = pq.ParquetWriter(temporary, schema)
-            writer.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema))
+            writer.write_table(pa.Table.from_arrays(list(arrays.values()), schema=schema), row_group_size=ROWS_A_GROUP)
         if writer is None:
             raise StoreError(f"there is nothing to write into {path}")
         writer.close()
