@@ -87,11 +87,7 @@ def fill(folder: Path, address: str, done: int) -> None:
                     **made_up(stage, rows.size, rng),
                 }  # fmt: skip
                 file = SegmentFile(path=path, digest=f"{first:032x}", size=1)
-                batches.append(
-                    Batch(
-                        stage_key=spec.key, root="data" if stage == "download" else "outputs", file=file, tables=tables
-                    )
-                )
+                batches.append(Batch(stage_key=spec.key, root=recipe.root_word(stage), file=file, tables=tables))
                 if len(batches) == 50 or first + BATCH >= done:
                     publish(database, batches)
                     batches = []

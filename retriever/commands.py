@@ -57,7 +57,8 @@ def _tell(words: Words, found: Any, text: Callable[[Any], str]) -> None:
 
 @contextmanager
 def _database(words: Words, must_exist: bool = True) -> "Iterator[Database]":
-    from retriever.store.database import Database, url_from_environment
+    from retriever.store.connection import url_from_environment
+    from retriever.store.database import Database
 
     url = words.database or url_from_environment()
     if must_exist and not Database.exists(url, words.outputs):
@@ -143,13 +144,13 @@ def _simulated(words: Words) -> int:
 
 def _verify(words: Words) -> int:
     from retriever.report.versions import find_version
-    from retriever.store import upkeep
+    from retriever.store import asking, upkeep
 
     roots = {"data": words.data, "outputs": words.outputs}
     with _database(words) as database:
         stages = None
         if words.version is not None:
-            stages = database.stage_ids_of(find_version(words.version, words.outputs).name)
+            stages = asking.stage_ids_of(database, find_version(words.version, words.outputs).name)
         if words.repair:
             upkeep.refuse_while_running(database, "repair")
         found = list(upkeep.verify(database, roots, stages))
@@ -171,7 +172,7 @@ def _verify(words: Words) -> int:
 def _redo(words: Words) -> int:
     from retriever.outcome import STAGES
     from retriever.report.versions import find_version
-    from retriever.store import upkeep
+    from retriever.store import asking, upkeep
 
     if words.stage not in STAGES:
         raise ConfigError(f"--stage is {words.stage!r}; it is one of {', '.join(STAGES)}")
@@ -180,7 +181,7 @@ def _redo(words: Words) -> int:
     with _database(words) as database:
         upkeep.refuse_while_running(database, "send products back")
         version = find_version(words.version, words.outputs)
-        stages = database.stage_ids_of(version.name, words.stage)
+        stages = asking.stage_ids_of(database, version.name, words.stage)
         count = upkeep.redo(database, stages, words.sources)
     if not count:
         raise StoreError(f"{version.name} has no {words.stage} products of {', '.join(words.sources)}")

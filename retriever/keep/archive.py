@@ -16,11 +16,11 @@ from typing import Any
 
 from retriever.errors import StoreError
 from retriever.identity import DIGEST_CHARS
-from retriever.keep.versions import index_versions
+from retriever.keep.versions import adopt_all, index_versions
 from retriever.report.versions import VersionFolder
 from retriever.store.database import Database
-from retriever.store.segments import digest_in, temporary_path
-from retriever.store.upkeep import adopt
+from retriever.store.files import temporary_path
+from retriever.store.segments import digest_in
 
 __all__ = ["pack_version", "unpack_version"]
 
@@ -106,7 +106,7 @@ def unpack_version(file: Path, outputs: Path, data: Path, database: Database) ->
     if not version.hash_holds:
         (version.folder / "version.json").unlink()
         raise StoreError(f"{file} holds a version whose hash is not that of its inputs; it was not taken")
-    adopt(database, {"data": data, "outputs": outputs}, run="unpack")
+    adopt_all(outputs, data, database, run="unpack")
     index_versions(outputs, database, [name])
     return str(name)
 

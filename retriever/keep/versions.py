@@ -13,27 +13,31 @@ from retriever.errors import StoreError
 from retriever.report.versions import VersionFolder, version_names
 from retriever.store.batch import StageSpec
 from retriever.store.database import Database
-from retriever.store.upkeep import Garbage, adopt, find_garbage, refuse_while_running
+from retriever.store.files import write_text
+from retriever.store.upkeep import (
+    Garbage,
+    adopt,
+    find_garbage,
+    refuse_while_running,
+    segments_on_disk,
+    unknown_segments,
+)
 
-__all__ = ["index_versions", "pin", "rebuild", "remove", "renew", "unneeded", "unpin"]
+__all__ = ["adopt_all", "index_versions", "pin", "rebuild", "remove", "renew", "unneeded", "unpin"]
 
 
 def pin(version: VersionFolder, why: str) -> None:
     """Pin a version: it cannot be removed until it is unpinned."""
     record = {"why": why, "pinned": datetime.now(UTC).isoformat(timespec="seconds")}
-    _write(version.folder / "pinned.json", json.dumps(record, indent=2) + "\n")
+    try:
+        write_text(version.folder.parent, version.folder / "pinned.json", json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise StoreError(f"cannot write into {version.folder}: {error.strerror}; may you write there?") from error
 
 
 def unpin(version: VersionFolder) -> None:
     """Take a pin away."""
     (version.folder / "pinned.json").unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; see whether the folder may be written") from error
 
 
 def remove(version: VersionFolder, database: Database) -> None:
@@ -89,8 +93,14 @@ def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
     """
     refuse_while_running(database, "rebuild the database")
     database.clear()
-    segments = adopt(database, {"data": data, "outputs": outputs}, run="rebuild")
+    segments = adopt_all(outputs, data, database, run="rebuild")
     return {"segments": segments, "versions": index_versions(outputs, database, version_names(outputs))}
+
+
+def adopt_all(outputs: Path, data: Path, database: Database, run: str) -> int:
+    """Make all segments on disk count that the database does not know; gives their number."""
+    roots = {"data": data, "outputs": outputs}
+    return adopt(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run)
 
 
 def index_versions(outputs: Path, database: Database, names: Iterable[str]) -> int:
@@ -125,10 +135,11 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
             summary = json.loads(path.read_text(encoding="utf-8"))
             name = path.parent.name
             started = datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        except (OSError, ValueError):
+            state = summary["state"]
+        except (OSError, ValueError, KeyError, TypeError):
             continue
         ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        found.append({"name": name, "started": started, "ended": ended, "state": summary["state"], "summary": summary})
+        found.append({"name": name, "started": started, "ended": ended, "state": state, "summary": summary})
     return found
 
 

@@ -114,9 +114,19 @@ class Recipe:
         }
         return dict(zip(STAGES, (download, reduce, analyze, simulate), strict=True))
 
+    @property
+    def roots(self) -> dict[str, Path]:
+        """The two roots on disk by what segments and the database call them."""
+        return {"data": self.data, "outputs": self.outputs}
+
+    @staticmethod
+    def root_word(stage: str) -> str:
+        """What the root that segments of a stage lie below is called."""
+        return "data" if stage == "download" else "outputs"
+
     def root(self, stage: str) -> Path:
         """The root on disk that segments of a stage lie below."""
-        return self.data if stage == "download" else self.outputs
+        return self.roots[self.root_word(stage)]
 
     def folder(self, spec: StageSpec) -> str:
         """Folder of a stage's segments below its root."""

@@ -24,15 +24,17 @@ from retriever.pipeline.plan import Choice, SurveyState, Task, cut_tasks
 from retriever.pipeline.progress import Progress
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.settings import RunSettings
-from retriever.pipeline.standing import SegmentRow, read_batches, stand, unknown_segments
+from retriever.pipeline.standing import SegmentRow, segment_sizes, stand
 from retriever.pipeline.task import Job, JobResult
-from retriever.pipeline.version import Version, write_text
+from retriever.pipeline.version import Version
 from retriever.report.tables import Counted, FreshCounts, write_tables
 from retriever.report.versions import VersionFolder
 from retriever.source import SourceTable
 from retriever.store.database import Database
+from retriever.store.files import remove_leftovers, write_text
 from retriever.store.leases import LeaseHolder
-from retriever.store.segments import read, remove_leftovers
+from retriever.store.segments import read
+from retriever.store.upkeep import adopt, unknown_segments
 
 __all__ = ["Run", "RunSummary", "choose"]
 
@@ -40,9 +42,6 @@ log = logging.getLogger("retriever")
 
 PUBLISH_SECONDS = 0.3
 """What came back in so long goes into one transaction. A crash before it leaves segments that the next run adopts."""
-
-ADOPTED_AT_ONCE = 500
-"""So many segments found on disk go into one transaction."""
 
 
 @dataclass(kw_only=True)
@@ -129,7 +128,7 @@ class Run:
         )  # fmt: skip
         self.database.start_run(self.name, version_id, socket.gethostname(), os.getpid())
         try:
-            for root in (self.recipe.data, self.recipe.outputs):
+            for root in self.recipe.roots.values():
                 remove_leftovers(root)
             self._adopt()
             self._state_now = self._states()
@@ -162,13 +161,8 @@ class Run:
 
     def _adopt(self) -> None:
         """Make segments count that lie on disk and that the database does not know, as after a crash."""
-        unknown = unknown_segments(self.recipe, self.database)
-        for start in range(0, len(unknown), ADOPTED_AT_ONCE):
-            found, troubles = read_batches(unknown[start : start + ADOPTED_AT_ONCE])
-            for trouble in troubles:
-                log.warning("%s", trouble)
-            self.database.stage_ids([spec for spec, _ in found])
-            self.database.publish([batch for _, batch in found], run=self.name, tokens=None)
+        roots = self.recipe.roots
+        adopt(self.database, unknown_segments(self.database, segment_sizes(self.recipe), roots), roots, run=self.name)
 
     def _states(self) -> tuple[Mapping[str, SurveyState], Mapping[int, SegmentRow]]:
         standing = stand(self.recipe, self.sources, self._stamps, self.database)
@@ -348,7 +342,9 @@ class Run:
             sources=self.sources,
             states=states,
             segments=segments,
-            read_segment=lambda number, tables: read(self._root(segments[number][0]) / segments[number][1], tables)[1],
+            read_segment=lambda number, tables: read(
+                self.recipe.roots[segments[number][0]] / segments[number][1], tables
+            )[1],
             rows=self.database.rows,
             columns=self.database.columns,
             fresh=self._fresh,
@@ -358,9 +354,6 @@ class Run:
         vars(self.summary).update(_counts(self.version.folder))
         if self.summary.state == "complete":
             self.summary.state = self._state(states)
-
-    def _root(self, word: str) -> Path:
-        return self.recipe.data if word == "data" else self.recipe.outputs
 
     def _state(self, states: Mapping[str, SurveyState]) -> str:
         codes = np.concatenate([state.outcome(stage) for state in states.values() for stage in STAGES])

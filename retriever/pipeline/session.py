@@ -14,10 +14,13 @@ from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
 from retriever.pipeline.runner import Run, RunSummary, choose
 from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
-from retriever.pipeline.standing import read_batches, stamps_of, stand, unknown_segments
+from retriever.pipeline.standing import segment_sizes, stamps_of, stand
 from retriever.pipeline.version import Project, Repository, Version, make_version, new_run_name, repositories
 from retriever.source import SourceTable
-from retriever.store.database import Database, url_from_environment
+from retriever.store import asking
+from retriever.store.connection import url_from_environment
+from retriever.store.database import Database
+from retriever.store.upkeep import read_batches, unknown_segments
 
 __all__ = ["Session", "make_recipe", "open_session", "plan_config", "run_config"]
 
@@ -126,10 +129,9 @@ def plan_config(config: Any) -> Preview:
         database = stack.enter_context(Database(session.address, session.paths.outputs_root)) if there else None
         if database is not None:
             renew(session.paths.outputs_root, session.paths.data_root, database)
-        unknown = unknown_segments(recipe, database)
-        found, _ = read_batches(unknown)
+        found, _ = read_batches(unknown_segments(database, segment_sizes(recipe), recipe.roots), recipe.roots)
         standing = stand(recipe, session.sources, session.stamps, database, [batch for _, batch in found])
-        candidates = database.versions_by_run(version.inputs["project"]["name"]) if database else []
+        candidates = asking.versions_by_run(database, version.inputs["project"]["name"]) if database else []
     name, before = reference_version(session.paths.outputs_root, candidates, version.name)
     now = {"inputs": version.inputs, "code": recipe.code}
     return Preview(

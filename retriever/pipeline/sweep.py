@@ -16,9 +16,9 @@ import numpy as np
 
 from retriever.errors import StoreError
 from retriever.identity import canonical_hash
-from retriever.pipeline.version import write_text
 from retriever.report.compare import AMPLITUDES, compare_many, many_text, recovered_by_amplitude
 from retriever.report.versions import VersionFolder
+from retriever.store.files import write_text
 
 __all__ = ["Sweep", "open_sweep"]
 

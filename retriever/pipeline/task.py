@@ -315,7 +315,7 @@ class _Work:
             self.result.batches.append(
                 Batch(
                     stage_key=self.specs[stage].key,
-                    root="data" if stage == "download" else "outputs",
+                    root=self.recipe.root_word(stage),
                     file=file.result() if file else None,
                     tables=tables,
                 )

@@ -20,9 +20,9 @@ from retriever.identity import canonical_hash, digest_bytes
 from retriever.pipeline.recipe import Recipe, describe
 from retriever.report.tables import TABLES
 from retriever.source import SourceTable
-from retriever.store.segments import temporary_path
+from retriever.store.files import write_text
 
-__all__ = ["Project", "Version", "environment", "make_version", "new_run_name", "write_text"]
+__all__ = ["Project", "Version", "environment", "make_version", "new_run_name"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,18 +242,6 @@ def environment() -> dict[str, str]:
 def new_run_name() -> str:
     """Name of a run: its start in UTC, and some letters that tell it from others of the same second."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def write_text(root: Path, path: Path, text: str) -> None:
-    """Write a small file below the outputs folder `root`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(root)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _now() -> str:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from retriever.astrometry import separation_arcsec
 from retriever.errors import StoreError, nearest
 from retriever.outcome import Outcome
 from retriever.report.versions import VersionFolder, find_version, version_names
+from retriever.store import asking
 from retriever.store.database import Database
 from retriever.store.segments import digest_in, read
 
@@ -71,7 +73,7 @@ def _version(version: VersionFolder) -> dict[str, Any]:
 
 def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
     """A segment by the end of its path."""
-    found = database.segments_named(Path(word).name)
+    found = asking.segments_named(database, Path(word).name)
     if not found:
         raise StoreError(
             f"the database knows no segment {Path(word).name!r}; retriever verify names files it does not know"
@@ -92,9 +94,9 @@ def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[s
 
 def _source(name: str, database: Database) -> dict[str, Any]:
     """A source by its name or an alias, over all versions."""
-    rows = database.source_rows(name)
+    rows = asking.source_rows(database, name)
     names = sorted({row["name"] for row in rows} | {name})
-    products = [{"source": one, **product} for one in names for product in database.products_of(one)]
+    products = [{"source": one, **product} for one in names for product in asking.products_of(database, one)]
     if not products and not rows:
         raise StoreError(f"there is no version, segment or source {name!r}; see retriever status and sources.parquet")
     return {
@@ -125,20 +127,14 @@ def near(ra: float, dec: float, database: Database, radius_arcsec: float = 60.0)
     radius_arcsec
         Largest distance.
     """
-    rows = database.sources_in_strip(dec - radius_arcsec / 3600, dec + radius_arcsec / 3600)
-    found = []
-    for row in rows:
-        distance = _distance_arcsec(ra, dec, row["ra"], row["dec"])
-        if distance <= radius_arcsec:
-            found.append({"distance_arcsec": round(distance, 3), **row})
-    return sorted(found, key=lambda row: row["distance_arcsec"])
-
-
-def _distance_arcsec(ra: float, dec: float, other_ra: float, other_dec: float) -> float:
-    """Angular distance by the haversine formula, exact for small distances."""
-    half = np.deg2rad([other_ra - ra, other_dec - dec]) / 2
-    inner = np.sin(half[1]) ** 2 + np.cos(np.deg2rad(dec)) * np.cos(np.deg2rad(other_dec)) * np.sin(half[0]) ** 2
-    return float(np.rad2deg(2 * np.arcsin(np.sqrt(inner))) * 3600)
+    rows = asking.sources_in_strip(database, dec - radius_arcsec / 3600, dec + radius_arcsec / 3600)
+    distances = separation_arcsec([row["ra"] for row in rows], [row["dec"] for row in rows], ra, dec)
+    nearest_first = np.argsort(distances, kind="stable").tolist()
+    return [
+        {"distance_arcsec": round(float(distances[k]), 3), **rows[k]}
+        for k in nearest_first
+        if distances[k] <= radius_arcsec
+    ]
 
 
 # ---- inside a version --------------------------------------------------------------------------------------------
@@ -249,7 +245,8 @@ def _lineage(
         if row["segment"]:
             root, _, path = row["segment"].partition("/")
             one["file"] = str((data if root == "data" else outputs) / path)
-            one["made_by_run"] = next((known["run"] for known in database.segments_named(Path(path).name)), None)
+            known = asking.segments_named(database, Path(path).name)
+            one["made_by_run"] = known[0]["run"] if known else None
             if row["stage"] == "download":
                 one["provenance"] = _provenance(Path(one["file"]), row["source_row"])
         found.append(one)

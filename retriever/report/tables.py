@@ -15,8 +15,8 @@ from retriever.identity import canonical_hash
 from retriever.lightcurve import Lightcurve
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
+from retriever.store.files import temporary_path
 from retriever.store.layout import count_epochs
-from retriever.store.segments import temporary_path
 
 __all__ = ["TABLES", "Counted", "FreshCounts", "write_lightcurves", "write_tables"]
 

@@ -1,9 +1,8 @@
-"""The database that indexes segments: opening it, publishing to it, asking it."""
+"""The database that indexes segments: opening it, publishing to it, and what runs ask of it."""
 
 import functools
 import json
 import logging
-import os
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,31 +15,32 @@ from typing import Any
 import numpy as np
 from sqlalchemy import (
     Connection,
-    MetaData,
-    Text,
-    create_engine,
     delete,
-    event,
-    func,
     insert,
     inspect,
-    literal,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.outcome import Outcome
 from retriever.store import models
 from retriever.store.batch import Batch, StageSpec
-from retriever.store.products import NOWHERE, Packed, Products, made, name_needle, pack_products, without_made
-from retriever.store.segments import digest_in
+from retriever.store.connection import drop_everything, open_engine, reason_of
+from retriever.store.host import NETWORK_FILE_SYSTEMS, file_system_of
+from retriever.store.products import Packed, Products, made, pack_products, without_made
 
-__all__ = ["INDEX_MODELS", "URL_VARIABLE", "Database", "indexed_columns", "product_row", "url_from_environment"]
+__all__ = [
+    "INDEX_MODELS",
+    "Database",
+    "indexed_columns",
+    "packed",
+    "packed_columns",
+    "packed_of",
+    "product_row",
+]
 
 INDEX_MODELS: dict[str, Any] = {
     "raw_index": models.RawPhotometry,
@@ -57,15 +57,6 @@ PATIENCE_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 log = logging.getLogger("retriever")
 
 _KEYS = ("segment_id", "row", "source_row")
-
-
-URL_VARIABLE = "RETRIEVER_DATABASE"
-"""Environment variable with the address of the database, which may hold a password."""
-
-
-def url_from_environment() -> str:
-    """Address of the database where the environment names one, else ""."""
-    return os.environ.get(URL_VARIABLE, "")
 
 
 class Database:
@@ -87,19 +78,9 @@ class Database:
     """
 
     def __init__(self, url: str, outputs: Path) -> None:
-        self.url = make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
-        if self.url.drivername == "postgresql":
-            self.url = self.url.set(
-                drivername="postgresql+psycopg2"
-            )  # which driver is the default changes with SQLAlchemy
-        self.engine = create_engine(self.url, pool_pre_ping=self.url.get_backend_name() != "sqlite")
+        self.engine = open_engine(url, outputs)
         self.close = weakref.finalize(self, self.engine.dispose)
         """Close all connections, at the latest when nobody holds this object any more."""
-        if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _configure_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        else:
-            event.listen(self.engine, "begin", _begin_elsewhere)
         self.outdated = False
         """Whether an older retriever had made it, so that it is empty now and must be made anew from files."""
         try:
@@ -111,7 +92,7 @@ class Database:
                 f"cannot use the outputs folder {outputs}: {error.strerror}; choose another with paths.outputs"
             ) from error
         except SQLAlchemyError as error:
-            raise StoreError(f"cannot open the database {self.url!r}: {_reason(error)}") from error
+            raise StoreError(f"cannot open the database {self.engine.url!r}: {reason_of(error)}") from error
 
     @staticmethod
     def exists(url: str, outputs: Path) -> bool:
@@ -130,13 +111,13 @@ class Database:
                 number = int(connection.scalar(select(models.Meta.value).where(models.Meta.key == "schema")) or 0)
                 if number > models.SCHEMA:
                     raise SchemaError(
-                        f"the database {self.url!r} has schema {number}, this retriever knows up to {models.SCHEMA}; "
+                        f"the database {self.engine.url!r} has schema {number}, known up to {models.SCHEMA}; "
                         "update retriever, or choose other outputs with paths.outputs"
                     )
                 if number == models.SCHEMA:
                     return
                 self.outdated = True
-                _drop_everything(connection)
+                drop_everything(connection)
             self._create(connection)
 
     def _refuse_network(self, outputs: Path) -> None:
@@ -161,7 +142,7 @@ class Database:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreError(
-                f"cannot read the database {self.url!r}: {_reason(error)}; see that it is there"
+                f"cannot read the database {self.engine.url!r}: {reason_of(error)}; see that it is there"
             ) from error
 
     @contextmanager
@@ -172,7 +153,7 @@ class Database:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreError(
-                f"cannot write the database {self.url!r}: {_reason(error)}; nothing was changed"
+                f"cannot write the database {self.engine.url!r}: {reason_of(error)}; nothing was changed"
             ) from error
 
     # ---- stages, segments, products -----------------------------------------------------------------------------
@@ -227,18 +208,13 @@ class Database:
     def packed_products(self, stage_id: int) -> list[Packed]:
         """All products of a stage as they are stored."""
         with self.reading() as connection:
-            return _packed_of(connection, stage_id)
-
-    @staticmethod
-    def packed_in(connection: Connection, stage_id: int) -> list[Packed]:
-        """All products of a stage as they are stored, seen in a transaction."""
-        return _packed_of(connection, stage_id)
+            return packed_of(connection, stage_id)
 
     def packed_of_segment(self, segment_id: int) -> list[Packed]:
         """Products of a segment as they are stored."""
-        query = select(*_packed_columns()).where(models.Product.segment_id == segment_id)
+        query = select(*packed_columns()).where(models.Product.segment_id == segment_id)
         with self.reading() as connection:
-            return [_packed(row) for row in connection.execute(query)]
+            return [packed(row) for row in connection.execute(query)]
 
     def known_stage_ids(self, keys: Sequence[str]) -> dict[str, int]:
         """Ids of those stages that are known, by key."""
@@ -310,10 +286,10 @@ class Database:
         self, connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int], run: str
     ) -> dict[str, int]:
         """Index the segments that are not known yet; gives the id of each by its path."""
-        files = {batch.file.path: batch for batch in batches if batch.file is not None}
+        files = {batch.file.path: (batch.file, batch) for batch in batches if batch.file is not None}
         query = select(models.Segment.path, models.Segment.id).where(models.Segment.path.in_(files))
         ids = {row.path: row.id for row in connection.execute(query)}
-        fresh = {path: batch for path, batch in files.items() if path not in ids}
+        fresh = {path: found for path, found in files.items() if path not in ids}
         if not fresh:
             return ids
         now = datetime.now(UTC)
@@ -322,13 +298,13 @@ class Database:
                 "stage_id": stage_ids[batch.stage_key],
                 "root": batch.root,
                 "path": path,
-                "digest": batch.file.digest,  # type: ignore[union-attr]
-                "size": batch.file.size,  # type: ignore[union-attr]
+                "digest": file.digest,
+                "size": file.size,
                 "n_sources": len(batch.tables["sources"]["name"]),
                 "run": run,
                 "created": now,
             }
-            for path, batch in fresh.items()
+            for path, (file, batch) in fresh.items()
         ]
         statement = insert(models.Segment).returning(models.Segment.id, sort_by_parameter_order=True)
         numbers = connection.execute(statement, rows).scalars().all()
@@ -339,7 +315,7 @@ class Database:
                 model,
                 [
                     (ids[path], indexed_columns(table, batch.tables[table]))
-                    for path, batch in fresh.items()
+                    for path, (_, batch) in fresh.items()
                     if table in batch.tables and len(batch.tables[table]["source"])
                 ],
             )
@@ -414,26 +390,6 @@ class Database:
                 .values(ended=datetime.now(UTC), state=state, summary=summary)
             )
 
-    def versions(self) -> list[dict[str, Any]]:
-        """All versions with their last run, oldest first."""
-        with self.reading() as connection:
-            found = [dict(row._mapping) for row in connection.execute(select(models.Version.__table__))]
-            last: dict[int, dict[str, Any]] = {}
-            for row in connection.execute(select(models.Run.__table__).order_by(models.Run.started)):
-                last[row.version_id] = dict(row._mapping)
-        for version in found:
-            version["last_run"] = last.get(version["id"])
-        return sorted(found, key=lambda version: (version["created"], version["id"]))
-
-    def stage_ids_of(self, version: str, stage: str | None = None) -> list[int]:
-        """Ids of the stages that a version stands on; of one stage, where one is named."""
-        v, vs, s = models.Version, models.VersionStage, models.Stage
-        query = select(s.id).join(vs, vs.stage_id == s.id).join(v, v.id == vs.version_id).where(v.name == version)
-        if stage is not None:
-            query = query.where(s.stage == stage)
-        with self.reading() as connection:
-            return list(connection.scalars(query.order_by(s.id)))
-
     def remove_version(self, name: str) -> None:
         """Forget a version and its runs; its products stay until `retriever gc`."""
         with self.writing() as connection:
@@ -445,87 +401,8 @@ class Database:
     def clear(self) -> None:
         """Remove all that is in the database; segments and version folders have it all."""
         with self.writing() as connection:
-            _drop_everything(connection)
+            drop_everything(connection)
             self._create(connection)
-
-    def versions_by_run(self, project: str) -> list[str]:
-        """Names of a project's versions, that with the latest run first."""
-        v, r = models.Version, models.Run
-        query = (
-            select(v.name)
-            .join(r, r.version_id == v.id, isouter=True)
-            .where(v.project == project)
-            .group_by(v.id, v.name)
-            .order_by(func.max(r.started).desc(), v.id.desc())
-        )
-        with self.reading() as connection:
-            return list(connection.scalars(query))
-
-    def source_names(self, name: str) -> list[str]:
-        """Names of the sources that are called so, by name or by alias."""
-        with self.reading() as connection:
-            source = models.Source
-            names = set(connection.scalars(select(source.name).where(source.name == name)))
-            pattern = json.dumps(name)
-            quoted = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            column = func.lower(source.aliases.cast(Text))
-            query = select(source.name, source.aliases).where(column.like(f"%{quoted.lower()}%", escape="\\"))
-            names |= {row.name for row in connection.execute(query) if name in row.aliases}
-        return sorted(names)
-
-    def source_rows(self, name: str) -> list[dict[str, Any]]:
-        """What catalogs said of a source, by its name or an alias."""
-        with self.reading() as connection:
-            query = select(models.Source.__table__).where(models.Source.name.in_(self.source_names(name)))
-            return [dict(row._mapping) for row in connection.execute(query)]
-
-    def sources_in_strip(self, low: float, high: float) -> list[dict[str, Any]]:
-        """Sources between two declinations in degrees."""
-        query = select(models.Source.__table__).where(models.Source.dec.between(low, high))
-        with self.reading() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
-
-    def segments_named(self, name: str) -> list[dict[str, Any]]:
-        """Segments by the name of their file, which carries their digest."""
-        query = select(models.Segment.__table__).where(models.Segment.digest == digest_in(name))
-        with self.reading() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(query)]
-        return [row for row in rows if row["path"].endswith(name)]
-
-    def products_of(self, name: str) -> list[dict[str, Any]]:
-        """Products of a source that count, with stage, segment and the versions that stand on their stage."""
-        p, s, g = models.Product, models.Stage, models.Segment
-        query = select(p.id, p.stage_id, *_packed_columns()).order_by(p.stage_id, p.id)
-        with self.reading() as connection:
-            held = query.where(_holds(self.engine.dialect.name, p.names, name_needle(name)))
-            latest: dict[tuple[int, bytes], dict[str, Any]] = {}
-            for row in connection.execute(held):
-                for one in _entries_of(name, Products.unpack([_packed(row)])):
-                    latest[row.stage_id, one["input"]] = {**one, "stage_id": row.stage_id}
-            stages = {row.id: row for row in connection.execute(select(s.__table__))}
-            ids = {one["segment_id"] for one in latest.values()}
-            segments = {
-                row.id: row for row in connection.execute(select(g.id, g.root, g.path, g.run).where(g.id.in_(ids)))
-            }
-            of_stage: dict[int, list[str]] = {}
-            pairs = select(models.VersionStage.stage_id, models.Version.name).join(
-                models.Version, models.Version.id == models.VersionStage.version_id
-            )
-            for stage_id, version in connection.execute(pairs):
-                of_stage.setdefault(stage_id, []).append(version)
-        found = []
-        for one in latest.values():
-            stage, segment = stages[one["stage_id"]], segments.get(one["segment_id"])
-            found.append(
-                {
-                    **one,
-                    "input": one["input"].decode(),
-                    **{key: getattr(stage, key) for key in ("stage", "observatory", "survey", "key")},
-                    **{key: getattr(segment, key, "") for key in ("root", "path", "run")},
-                    "versions": sorted(of_stage.get(one["stage_id"], [])),
-                }
-            )
-        return found
 
     @staticmethod
     def columns(table: str) -> dict[str, type]:
@@ -548,38 +425,6 @@ class Database:
                         name: np.array(values, dtype=object if kind is str else kind)
                         for (name, kind), values in columns
                     }
-
-
-def _drop_everything(connection: Connection) -> None:
-    """Drop all tables of retriever's, also those that this one does not know any more."""
-    found = MetaData()
-    found.reflect(connection)
-    found.drop_all(connection)
-
-
-NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "lustre", "gpfs", "beegfs", "ceph"))
-"""Kinds of file systems, as the kernel names them, that several machines may write at once."""
-
-
-def file_system_of(folder: Path, mounts: str = "/proc/self/mounts") -> str:
-    """Kind of the file system that a folder lies on; "" where it cannot be told.
-
-    Examples
-    --------
-    >>> file_system_of(Path("/proc"))
-    'proc'
-    """
-    try:
-        lines = Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    place, best, kind = folder.resolve(), Path("/"), ""
-    for line in lines:
-        _, where, what, *_ = line.split()
-        point = Path(where.replace("\\040", " "))
-        if place.is_relative_to(point) and point.is_relative_to(best):
-            best, kind = point, what
-    return kind
 
 
 def indexed_columns(table: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -635,41 +480,22 @@ def product_row(stage_id: int, packed: Packed) -> dict[str, Any]:
     return {"stage_id": stage_id, "segment_id": packed.segment, **{name: getattr(packed, name) for name in _PACKED}}
 
 
-def _packed_columns() -> list[Any]:
+def packed_columns() -> list[Any]:
+    """Columns that `packed` takes."""
     return [models.Product.segment_id, *(getattr(models.Product, name) for name in _PACKED)]
 
 
-def _packed(row: Any) -> Packed:
+def packed(row: Any) -> Packed:
+    """Products of one batch, from a row of `packed_columns`."""
     # PostgreSQL's driver gives memory views
     texts = {name: bytes(getattr(row, name)) for name in _PACKED[:-1]}
     return Packed(segment=row.segment_id, messages=row.messages, **texts)
 
 
-def _packed_of(connection: Connection, stage_id: int) -> list[Packed]:
-    query = select(*_packed_columns()).where(models.Product.stage_id == stage_id).order_by(models.Product.id)
-    return [_packed(row) for row in connection.execute(query)]
-
-
-def _holds(dialect_name: str, column: Any, needle: bytes) -> Any:
-    """Whether a column of bytes has other bytes in it."""
-    if dialect_name == "sqlite":
-        return func.instr(column, needle) > 0
-    return func.position(literal(needle).op("IN")(column)) > 0
-
-
-def _entries_of(name: str, products: Products) -> Iterator[dict[str, Any]]:
-    for entry, one in enumerate(products.names()):
-        if one == name and products.outcome[entry] not in (Outcome.BLOCKED, Outcome.PENDING):
-            lies = products.segment[entry] != NOWHERE
-            yield {
-                "input": bytes(products.input[entry]),
-                "outcome": int(products.outcome[entry]),
-                "digest": products.digest[entry].decode(),
-                "n_rows": int(products.n_rows[entry]),
-                "message": products.message.get(entry, ""),
-                "segment_id": int(products.segment[entry]) if lies else None,
-                "source_row": int(products.row[entry]) if lies else None,
-            }
+def packed_of(connection: Connection, stage_id: int) -> list[Packed]:
+    """All products of a stage as they are stored."""
+    query = select(*packed_columns()).where(models.Product.stage_id == stage_id).order_by(models.Product.id)
+    return [packed(row) for row in connection.execute(query)]
 
 
 def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int]) -> list[Batch]:
@@ -679,19 +505,10 @@ def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: 
     for batch in batches:
         stage_id = stage_ids[batch.stage_key]
         if stage_id not in already:
-            already[stage_id] = made(Products.unpack(_packed_of(connection, stage_id)))
+            already[stage_id] = made(Products.unpack(packed_of(connection, stage_id)))
         sources = without_made(batch.tables["sources"], already[stage_id])
         found.append(replace(batch, tables={**batch.tables, "sources": sources}))
     return found
-
-
-def _only_gaps(batch: Batch, made: set[bytes]) -> Batch:
-    """A batch without the products that others have made already; adds its own to those."""
-    sources = batch.tables["sources"]
-    inputs = sources["input"].tolist()
-    outcome = np.where([one in made for one in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
-    made |= {one for one, code in zip(inputs, outcome.tolist(), strict=True) if code in (Outcome.DONE, Outcome.EMPTY)}
-    return replace(batch, tables={**batch.tables, "sources": {**sources, "outcome": outcome}})
 
 
 def _json_rows(columns: Mapping[str, Any]) -> list[str]:
@@ -699,33 +516,3 @@ def _json_rows(columns: Mapping[str, Any]) -> list[str]:
     short = [name[2:] for name in names]
     values = [columns[name].tolist() for name in names]
     return [json.dumps(dict(zip(short, row, strict=True))) for row in zip(*values, strict=True)]
-
-
-def _reason(error: SQLAlchemyError) -> str:
-    return " ".join(str(getattr(error, "orig", None) or error).split())
-
-
-def _configure_sqlite(connection: Any, _: Any) -> None:
-    # transactions are begun by _begin_sqlite, not by the driver, so that writers wait at their start and never deadlock
-    connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 60000")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 8000")
-    connection.execute("PRAGMA cache_size = -32768")  # sources come in order of place, rows lie in order of name
-
-
-_WRITERS = 0x72657472  # "retr": the number of the lock that writers of a database take turns with
-
-
-def _begin_elsewhere(connection: Connection) -> None:
-    """Let writers of PostgreSQL wait for each other at their start, as those of SQLite do."""
-    if connection.get_execution_options().get("reading", False):
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    else:
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITERS})"))
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("reading", False)
-    connection.execute(text("BEGIN" if reading else "BEGIN IMMEDIATE"))

@@ -6,12 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sqlalchemy import delete, insert, select, update
 
 from retriever.errors import StoreError
 from retriever.store.database import Database
+from retriever.store.host import boot_id, pid_started
 from retriever.store.models import Lease
 
 __all__ = ["LeaseHolder", "live_holders"]
@@ -132,37 +132,11 @@ def live_holders(database: Database) -> list[str]:
 def _identity() -> dict[str, str | int]:
     return {
         "host": socket.gethostname(),
-        "boot": _boot_id(),
+        "boot": boot_id(),
         "pid": os.getpid(),
-        "pid_started": _pid_started(os.getpid()),
+        "pid_started": pid_started(os.getpid()),
     }
 
 
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _pid_started(pid: int) -> int:
-    """Start of a process in clock ticks since boot, which tells it from a later one of the same pid; −1 if gone."""
-    if not Path("/proc/self/stat").exists():
-        return 0 if _answers(pid) else -1
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return -1
-    return -1 if fields[0] in "ZX" else int(fields[19])
-
-
-def _answers(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _alive(boot: str, pid: int, started: int) -> bool:
-    return boot == _boot_id() and _pid_started(pid) == started
+    return boot == boot_id() and pid_started(pid) == started

@@ -101,11 +101,6 @@ class Products:
             packed_names=[part.names for part in parts],
         )
 
-    @classmethod
-    def gaps(cls, sources: Mapping[str, Any], segment: int | None, before: Sequence[Packed]) -> Packed:
-        """Pack a table of sources that was found on disk: what others made already stays as it is."""
-        return pack_products(without_made(sources, made(cls.unpack(before))), segment)
-
     def __len__(self) -> int:
         return int(self.outcome.size)
 

@@ -17,8 +17,6 @@ import hashlib
 import itertools
 import json
 import os
-import secrets
-import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from h5py import h5d, h5g, h5p, h5s, h5t
 
 from retriever.errors import SegmentError, StoreError
 from retriever.identity import DIGEST_CHARS
+from retriever.store.files import temporary_path
 
 __all__ = [
     "FORMAT",
@@ -39,10 +38,8 @@ __all__ = [
     "digest_in",
     "pack",
     "read",
-    "remove_leftovers",
     "safe_name",
     "sizes_below",
-    "temporary_path",
     "write",
 ]
 
@@ -233,22 +230,6 @@ def write(root: Path, folder: str, stem: str, image: bytes) -> SegmentFile:
     return SegmentFile(path=path, digest=digest, size=len(image))
 
 
-def temporary_path(root: Path) -> Path:
-    """A new name for a file that is not whole yet; what a killed process leaves there, a later run removes.
-
-    Raises
-    ------
-    StoreError
-        When the folder for such files cannot be made.
-    """
-    folder = root / ".tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write into {root}: {error.strerror or error}; choose another folder") from error
-    return folder / f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(8)}"
-
-
 def digest_in(name: str) -> str:
     """Digest that a segment's file name carries.
 
@@ -276,14 +257,6 @@ def sizes_below(root: Path, folder: str) -> dict[str, int]:
             if entry.name.endswith(".h5") and entry.is_file(follow_symlinks=False):
                 sizes[f"{folder}/{place}/{entry.name}"] = entry.stat(follow_symlinks=False).st_size
     return sizes
-
-
-def remove_leftovers(root: Path) -> None:
-    """Remove temporary files of processes on this host that are no more."""
-    for path in (root / ".tmp").glob(f"{socket.gethostname()}.*.*"):
-        pid = path.name.removeprefix(f"{socket.gethostname()}.").split(".")[0]
-        if pid.isdigit() and not _alive(pid):
-            path.unlink(missing_ok=True)
 
 
 def read(path: Path, tables: Iterable[str] | None = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -340,11 +313,3 @@ def _decoded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if values.size and raw.max() < 128:
         return raw.astype(np.uint32).view(f"U{width}").reshape(values.shape)
     return np.asarray(np.char.decode(values, "utf-8"))
-
-
-def _alive(pid: str) -> bool:
-    """Whether a process is there and not a zombie, which waits to be buried and writes no more."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False

@@ -4,23 +4,22 @@ Nothing here changes a segment. A product that is sent back to pending gets a la
 stays, so that what stands on it still counts if it comes back the same.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from retriever.errors import StoreError
-from retriever.identity import DIGEST_CHARS
 from retriever.outcome import Outcome
 from retriever.store import models
-from retriever.store.batch import segment_batch
-from retriever.store.database import INDEX_MODELS, Database, indexed_columns, product_row
+from retriever.store.batch import Batch, StageSpec, segment_batch
+from retriever.store.database import INDEX_MODELS, Database, indexed_columns, packed_of, product_row
 from retriever.store.leases import live_holders
-from retriever.store.products import Packed, Products, pack_products
+from retriever.store.products import Products, pack_products
 from retriever.store.segments import sizes_below
 
 __all__ = [
@@ -29,17 +28,22 @@ __all__ = [
     "adopt",
     "collect",
     "find_garbage",
+    "read_batches",
     "redo",
     "refuse_while_running",
     "repair",
     "segments_on_disk",
+    "unknown_segments",
     "verify",
 ]
 
 Roots = Mapping[str, Path]
 """Folders by what the database calls them: "data" and "outputs"."""
 
-Told = Callable[[str], None]
+ADOPTED_AT_ONCE = 500
+"""So many segments found on disk go into one transaction."""
+
+log = logging.getLogger("retriever")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,18 +125,11 @@ def verify(database: Database, roots: Roots, stage_ids: Iterable[int] | None = N
 
 
 def _verify_segment(database: Database, root: Path, row: Any) -> tuple[str, str] | None:
-    path = root / row.path
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGEST_CHARS]
-    except FileNotFoundError:
-        return "missing", "the file is not there"
-    except OSError as error:
-        return "altered", f"the file cannot be read ({error.strerror})"
-    if digest != row.digest:
-        return "altered", "the file is not what was written"
     try:
         _, batch = segment_batch(row.root, root, row.path)
     except StoreError as error:
+        if not (root / row.path).exists():
+            return "missing", "the file is not there"
         return "altered", str(error)
     differing = [name for name in INDEX_MODELS if not _rows_agree(database, name, batch.tables.get(name), row.id)]
     if not _products_agree(database, batch.tables["sources"], row.id):
@@ -194,34 +191,38 @@ def _lost_rows(database: Database, ids: set[int]) -> Iterator[Finding]:
 
 def repair(database: Database, roots: Roots, findings: Sequence[Finding]) -> None:
     """Send what is damaged back to pending, take over orphans, and read rows that differ from their segments anew."""
-    for finding in findings:
-        if finding.segment_id is None:
-            continue
-        with database.writing() as connection:
-            if finding.kind in ("missing", "altered"):
-                for row in connection.execute(
-                    select(models.Product.__table__).where(models.Product.segment_id == finding.segment_id)
-                ).all():
-                    _send_back(connection, row.stage_id, database.packed_in(connection, row.stage_id), row.segment_id)
-            _delete_segments(connection, [finding.segment_id])
-        if finding.kind == "altered":
-            (roots[finding.root] / finding.path).unlink(missing_ok=True)
-    adopt(database, roots, run="repair")
+    damaged = [one for one in findings if one.segment_id is not None]
+    gone = [one.segment_id for one in damaged if one.kind in ("missing", "altered")]
+    with database.writing() as connection:
+        of_segments = models.Product.segment_id.in_(gone)
+        for stage_id in connection.scalars(select(models.Product.stage_id).where(of_segments).distinct()).all():
+            _send_back(connection, stage_id, segments=set(gone))
+        _delete_segments(connection, [one.segment_id for one in damaged])
+    for one in findings:
+        if one.kind == "altered":
+            (roots[one.root] / one.path).unlink(missing_ok=True)
+    adopt(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run="repair")
+
+
+def redo(database: Database, stage_ids: Sequence[int], sources: Sequence[str]) -> int:
+    """Send the products of some sources back to pending; nothing else moves. Gives the number of products."""
+    with database.writing() as connection:
+        return sum(_send_back(connection, stage_id, names=set(sources)) for stage_id in stage_ids)
 
 
 def _send_back(
-    connection: Any, stage_id: int, packed: Sequence[Packed], segment_id: int | None, names: set[str] | None = None
+    connection: Connection, stage_id: int, *, segments: set[int | None] | None = None, names: set[str] | None = None
 ) -> int:
-    """Put products that count back to pending: those of a segment, or those of some sources; gives their number."""
-    products = Products.unpack(packed)
-    last = {one: entry for entry, one in enumerate(products.input.tolist()) if one and _told(products, entry)}
-    made = (Outcome.DONE, Outcome.EMPTY, Outcome.FAILED)
-    labels = products.names()
+    """Put products that count back to pending: those of segments, or those of sources; gives their number."""
+    products = Products.unpack(packed_of(connection, stage_id))
+    told = np.flatnonzero((products.outcome != Outcome.BLOCKED) & products.inputs.any(axis=1)).tolist()
+    inputs, labels = products.input.tolist(), products.names()
+    last = {inputs[entry]: entry for entry in told}
     chosen = [
         entry
         for entry in last.values()
-        if products.outcome[entry] in made
-        and (segment_id is None or products.segment[entry] == segment_id)
+        if products.outcome[entry] != Outcome.PENDING
+        and (segments is None or products.segment[entry] in segments)
         and (names is None or labels[entry] in names)
     ]
     if not chosen:
@@ -238,38 +239,39 @@ def _send_back(
     return len(chosen)
 
 
-def _told(products: Products, entry: int) -> bool:
-    return bool(products.outcome[entry] != Outcome.BLOCKED)
+# ---- segments that the database does not know --------------------------------------------------------------------
 
 
-def redo(database: Database, stage_ids: Sequence[int], sources: Sequence[str]) -> int:
-    """Send the products of some sources back to pending; nothing else moves. Gives the number of products."""
+def unknown_segments(
+    database: Database | None, on_disk: Iterable[tuple[str, str]], roots: Roots
+) -> list[tuple[str, str]]:
+    """Those of some segments (root, path) that the database does not know, oldest first."""
+    known = {root: database.known_paths(root) if database else set[str]() for root in roots}
+    unknown = [(root, path) for root, path in on_disk if path not in known[root]]
+    return sorted(unknown, key=lambda key: ((roots[key[0]] / key[1]).stat().st_mtime_ns, key))
+
+
+def read_batches(segments: Iterable[tuple[str, str]], roots: Roots) -> tuple[list[tuple[StageSpec, Batch]], list[str]]:
+    """Segments as what their publication would have been, and what is wrong with those that cannot be read."""
+    found, troubles = [], []
+    for root, path in segments:
+        try:
+            found.append(segment_batch(root, roots[root], path))
+        except StoreError as error:
+            troubles.append(str(error))
+    return found, troubles
+
+
+def adopt(database: Database, unknown: Sequence[tuple[str, str]], roots: Roots, run: str) -> int:
+    """Make segments count that the database does not know, as after a crash; gives their number."""
     count = 0
-    with database.writing() as connection:
-        for stage_id in stage_ids:
-            count += _send_back(connection, stage_id, database.packed_in(connection, stage_id), None, set(sources))
-    return count
-
-
-def adopt(database: Database, roots: Roots, run: str, told: Told = lambda sentence: None) -> int:
-    """Index all segments on disk that the database does not know, oldest first; gives their number."""
-    known = {root: database.known_paths(root) for root in roots}
-    unknown = [(root, path) for root, path in segments_on_disk(roots) if path not in known[root]]
-    unknown.sort(key=lambda key: ((roots[key[0]] / key[1]).stat().st_mtime_ns, key))
-    count = 0
-    for start in range(0, len(unknown), 500):
-        specs, batches = [], []
-        for root, path in unknown[start : start + 500]:
-            try:
-                spec, batch = segment_batch(root, roots[root], path)
-            except StoreError as error:
-                told(str(error))
-                continue
-            specs.append(spec)
-            batches.append(batch)
-        database.stage_ids(specs)
-        database.publish(batches, run=run, tokens=None)
-        count += len(batches)
+    for start in range(0, len(unknown), ADOPTED_AT_ONCE):
+        found, troubles = read_batches(unknown[start : start + ADOPTED_AT_ONCE], roots)
+        for trouble in troubles:
+            log.warning("%s", trouble)
+        database.stage_ids([spec for spec, _ in found])
+        database.publish([batch for _, batch in found], run=run, tokens=None)
+        count += len(found)
     return count
 
 
@@ -344,7 +346,7 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _delete_segments(connection: Any, ids: Sequence[int]) -> None:
+def _delete_segments(connection: Connection, ids: Sequence[int | None]) -> None:
     for start in range(0, len(ids), 500):
         some = list(ids[start : start + 500])
         for model in (models.Product, *INDEX_MODELS.values()):

@@ -7,6 +7,7 @@ import pytest
 from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.identity import digest_each
 from retriever.outcome import Outcome
+from retriever.store import asking
 from retriever.store.batch import Batch, StageSpec
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
@@ -109,8 +110,13 @@ def test_newer_schemas_are_refused_and_broken_files_too(tmp_path: Path) -> None:
 def test_names_find_sources_and_aliases(database: Database) -> None:
     row = {"digest": "d", "ra": 1.0, "dec": 2.0, "epoch": 2000.0, "mag": float("nan"), "band": ""}
     database.add_sources([{**row, "name": "A%", "aliases": ["TIC 1", 'a"b_']}, {**row, "name": "B", "aliases": []}])
-    assert database.source_names("A%") == database.source_names("TIC 1") == database.source_names('a"b_') == ["A%"]
-    assert database.source_names("%") == database.source_names("TIC") == []
+    assert (
+        asking.source_names(database, "A%")
+        == asking.source_names(database, "TIC 1")
+        == asking.source_names(database, 'a"b_')
+        == ["A%"]
+    )
+    assert asking.source_names(database, "%") == asking.source_names(database, "TIC") == []
 
 
 def test_products_of_a_source_are_found_by_its_whole_name_and_the_latest_counts(database: Database) -> None:
@@ -119,13 +125,14 @@ def test_products_of_a_source_are_found_by_its_whole_name_and_the_latest_counts(
     )
     database.publish([batch("p2", B=Outcome.DONE, A=Outcome.BLOCKED)], run="r", tokens=None)
     for name, path, row in (("A", "p1", 0), ("AB", "p1", 1), ("B", "p2", 0)):
-        (one,) = database.products_of(name)
+        (one,) = asking.products_of(database, name)
         assert (one["path"], one["source_row"], one["outcome"], one["stage"]) == (path, row, 0, "download")
-    assert database.products_of("") == database.products_of("C") == []
+    assert asking.products_of(database, "") == asking.products_of(database, "C") == []
 
 
 def test_sqlite_on_a_network_file_system_is_refused_and_told_by_the_nearest_mount(tmp_path, monkeypatch) -> None:
     from retriever.store import database as module
+    from retriever.store.host import file_system_of
 
     mounts = tmp_path / "mounts"
     mounts.write_text(
@@ -135,7 +142,7 @@ def test_sqlite_on_a_network_file_system_is_refused_and_told_by_the_nearest_moun
         f"server:/y {tmp_path}/with\\040space cifs rw 0 0\n"
     )
     kinds = {
-        name: module.file_system_of(tmp_path / name, str(mounts))
+        name: file_system_of(tmp_path / name, str(mounts))
         for name in ("far/x", "far/near/y", "farther", "with space/z")
     }
     assert kinds == {"far/x": "nfs4", "far/near/y": "ext4", "farther": "ext4", "with space/z": "cifs"}

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from retriever.errors import SegmentError, StoreError
-from retriever.store.segments import pack, read, remove_leftovers, safe_name, sizes_below, write
+from retriever.store.segments import pack, read, safe_name, sizes_below, write
 
 DTYPES = st.sampled_from(["f4", "f8", "i2", "i8", "u1", "?", "U5", "S3"])
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=5)
@@ -109,25 +108,6 @@ def test_a_file_where_a_folder_must_go(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         write(tmp_path, "f/RA000", "x", b"1")
-
-
-def test_leftovers_of_dead_processes_are_removed_and_others_kept(tmp_path: Path) -> None:
-    import socket
-
-    (tmp_path / ".tmp").mkdir()
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    child.wait()
-    zombie = subprocess.Popen([sys.executable, "-c", "pass"])
-    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    unburied = tmp_path / ".tmp" / f"{socket.gethostname()}.{zombie.pid}.aa"
-    dead = tmp_path / ".tmp" / f"{socket.gethostname()}.{child.pid}.aa"
-    alive = tmp_path / ".tmp" / f"{socket.gethostname()}.{os.getpid()}.aa"
-    elsewhere = tmp_path / ".tmp" / f"another-host.{child.pid}.aa"
-    for path in (dead, unburied, alive, elsewhere):
-        path.write_text("")
-    remove_leftovers(tmp_path)
-    assert [path.exists() for path in (dead, unburied, alive, elsewhere)] == [False, False, True, True]
-    zombie.wait()
 
 
 @given(st.text(min_size=1, max_size=20))

@@ -1,0 +1,151 @@
+"""What commands ask of the database: versions, sources, segments, and the products of one source."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Text, func, literal, select
+
+from retriever.outcome import Outcome
+from retriever.store import models
+from retriever.store.database import Database, packed, packed_columns
+from retriever.store.products import NOWHERE, Products, name_needle
+from retriever.store.segments import digest_in
+
+__all__ = [
+    "products_of",
+    "segments_named",
+    "source_names",
+    "source_rows",
+    "sources_in_strip",
+    "stage_ids_of",
+    "versions",
+    "versions_by_run",
+]
+
+
+def versions(database: Database) -> list[dict[str, Any]]:
+    """All versions with their last run, oldest first."""
+    with database.reading() as connection:
+        found = [dict(row._mapping) for row in connection.execute(select(models.Version.__table__))]
+        last: dict[int, dict[str, Any]] = {}
+        for row in connection.execute(select(models.Run.__table__).order_by(models.Run.started)):
+            last[row.version_id] = dict(row._mapping)
+    for version in found:
+        version["last_run"] = last.get(version["id"])
+    return sorted(found, key=lambda version: (version["created"], version["id"]))
+
+
+def stage_ids_of(database: Database, version: str, stage: str | None = None) -> list[int]:
+    """Ids of the stages that a version stands on; of one stage, where one is named."""
+    v, vs, s = models.Version, models.VersionStage, models.Stage
+    query = select(s.id).join(vs, vs.stage_id == s.id).join(v, v.id == vs.version_id).where(v.name == version)
+    if stage is not None:
+        query = query.where(s.stage == stage)
+    with database.reading() as connection:
+        return list(connection.scalars(query.order_by(s.id)))
+
+
+def versions_by_run(database: Database, project: str) -> list[str]:
+    """Names of a project's versions, that with the latest run first."""
+    v, r = models.Version, models.Run
+    query = (
+        select(v.name)
+        .join(r, r.version_id == v.id, isouter=True)
+        .where(v.project == project)
+        .group_by(v.id, v.name)
+        .order_by(func.max(r.started).desc(), v.id.desc())
+    )
+    with database.reading() as connection:
+        return list(connection.scalars(query))
+
+
+def source_names(database: Database, name: str) -> list[str]:
+    """Names of the sources that are called so, by name or by alias."""
+    with database.reading() as connection:
+        source = models.Source
+        names = set(connection.scalars(select(source.name).where(source.name == name)))
+        pattern = json.dumps(name)
+        quoted = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        column = func.lower(source.aliases.cast(Text))
+        query = select(source.name, source.aliases).where(column.like(f"%{quoted.lower()}%", escape="\\"))
+        names |= {row.name for row in connection.execute(query) if name in row.aliases}
+    return sorted(names)
+
+
+def source_rows(database: Database, name: str) -> list[dict[str, Any]]:
+    """What catalogs said of a source, by its name or an alias."""
+    with database.reading() as connection:
+        query = select(models.Source.__table__).where(models.Source.name.in_(source_names(database, name)))
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def sources_in_strip(database: Database, low: float, high: float) -> list[dict[str, Any]]:
+    """Sources between two declinations in degrees."""
+    query = select(models.Source.__table__).where(models.Source.dec.between(low, high))
+    with database.reading() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def segments_named(database: Database, name: str) -> list[dict[str, Any]]:
+    """Segments by the name of their file, which carries their digest."""
+    query = select(models.Segment.__table__).where(models.Segment.digest == digest_in(name))
+    with database.reading() as connection:
+        rows = [dict(row._mapping) for row in connection.execute(query)]
+    return [row for row in rows if row["path"].endswith(name)]
+
+
+def products_of(database: Database, name: str) -> list[dict[str, Any]]:
+    """Products of a source that count, with stage, segment and the versions that stand on their stage."""
+    p, s, g = models.Product, models.Stage, models.Segment
+    query = select(p.id, p.stage_id, *packed_columns()).order_by(p.stage_id, p.id)
+    with database.reading() as connection:
+        held = query.where(_holds(database.engine.dialect.name, p.names, name_needle(name)))
+        latest: dict[tuple[int, bytes], dict[str, Any]] = {}
+        for row in connection.execute(held):
+            for one in _entries_of(name, Products.unpack([packed(row)])):
+                latest[row.stage_id, one["input"]] = {**one, "stage_id": row.stage_id}
+        stages = {row.id: row for row in connection.execute(select(s.__table__))}
+        ids = {one["segment_id"] for one in latest.values()}
+        segments = {row.id: row for row in connection.execute(select(g.id, g.root, g.path, g.run).where(g.id.in_(ids)))}
+        of_stage: dict[int, list[str]] = {}
+        pairs = select(models.VersionStage.stage_id, models.Version.name).join(
+            models.Version, models.Version.id == models.VersionStage.version_id
+        )
+        for stage_id, version in connection.execute(pairs):
+            of_stage.setdefault(stage_id, []).append(version)
+    found = []
+    for one in latest.values():
+        stage, segment = stages[one["stage_id"]], segments.get(one["segment_id"])
+        found.append(
+            {
+                **one,
+                "input": one["input"].decode(),
+                **{key: getattr(stage, key) for key in ("stage", "observatory", "survey", "key")},
+                **{key: getattr(segment, key, "") for key in ("root", "path", "run")},
+                "versions": sorted(of_stage.get(one["stage_id"], [])),
+            }
+        )
+    return found
+
+
+def _holds(dialect_name: str, column: Any, needle: bytes) -> Any:
+    """Whether a column of bytes has other bytes in it."""
+    if dialect_name == "sqlite":
+        return func.instr(column, needle) > 0
+    return func.position(literal(needle).op("IN")(column)) > 0
+
+
+def _entries_of(name: str, products: Products) -> Iterator[dict[str, Any]]:
+    for entry, one in enumerate(products.names()):
+        if one == name and products.outcome[entry] not in (Outcome.BLOCKED, Outcome.PENDING):
+            lies = products.segment[entry] != NOWHERE
+            yield {
+                "input": bytes(products.input[entry]),
+                "outcome": int(products.outcome[entry]),
+                "digest": products.digest[entry].decode(),
+                "n_rows": int(products.n_rows[entry]),
+                "message": products.message.get(entry, ""),
+                "segment_id": int(products.segment[entry]) if lies else None,
+                "source_row": int(products.row[entry]) if lies else None,
+            }
