@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,7 +95,7 @@ def _command(words: list[str]) -> int:
 
 
 Work = Callable[[Any], tuple[int, str]]
-"""Does something with a composed config; gives the exit code, and the version's name where one was run."""
+"""Does something with a composed config; gives the exit code, and the version's folder where one was run."""
 
 
 def _through_hydra(words: list[str], work: Work, verbose: bool, *, sweeps: bool) -> int:
@@ -204,8 +203,10 @@ def _split_options(words: list[str]) -> tuple[list[str], list[str]]:
 
 def _refuse_passwords(words: list[str]) -> None:
     """Refuse addresses with a password before Hydra writes them down."""
+    from retriever.config import holds_password
+
     for word in words:
-        if re.search(r"://[^/\s:@]*:[^/\s@]+@", word):
+        if holds_password(word):
             key = word.partition("=")[0]
             raise ConfigError(
                 f"{key} holds a password, and configs are written down; set RETRIEVER_DATABASE in the environment"
@@ -243,7 +244,7 @@ def _run_config(config: Any, verbose: bool) -> tuple[int, str]:
 
     summary = run_config(config, verbose)
     print_summary(summary)
-    return summary.exit_code, summary.version
+    return summary.exit_code, summary.folder
 
 
 def _rerun(words: list[str], verbose: bool) -> int:

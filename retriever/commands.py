@@ -60,6 +60,11 @@ def _database(words: Words, must_exist: bool = True) -> "Iterator[Database]":
     from retriever.store.connection import url_from_environment
     from retriever.store.database import Database
 
+    if words.database:
+        from retriever.config import holds_password
+
+        if holds_password(words.database):
+            raise ConfigError("--database holds a password, which others can see; set RETRIEVER_DATABASE instead")
     url = words.database or url_from_environment()
     if must_exist and not Database.exists(url, words.outputs):
         raise StoreError(f"{words.outputs} has no retriever.db; run something first, or name the folder with --outputs")

@@ -14,7 +14,17 @@ from omegaconf.errors import OmegaConfBaseException
 from retriever.errors import ConfigError, nearest
 from retriever.verbs import VERBS
 
-__all__ = ["CONFIG_FOLDER", "Setup", "build", "build_setup", "frozen_yaml", "load_frozen", "typed", "with_overrides"]
+__all__ = [
+    "CONFIG_FOLDER",
+    "Setup",
+    "build",
+    "build_setup",
+    "frozen_yaml",
+    "holds_password",
+    "load_frozen",
+    "typed",
+    "with_overrides",
+]
 
 _PACKAGE = Path(__file__).parent
 
@@ -229,6 +239,17 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in tree.items()}
 
 
+def holds_password(text: str) -> bool:
+    """Whether a text is, or has in it, an address with a password.
+
+    Examples
+    --------
+    >>> holds_password("postgresql://me:secret@host/db"), holds_password("postgresql://me@host/db")
+    (True, False)
+    """
+    return re.search(r"://[^/\s:@]*:[^/\s@]+@", text) is not None
+
+
 def _refuse_secrets(node: Any, where: str) -> None:
     if isinstance(node, Mapping):
         for key, value in node.items():
@@ -241,7 +262,7 @@ def _refuse_secrets(node: Any, where: str) -> None:
     elif isinstance(node, list):
         for item in node:
             _refuse_secrets(item, where)
-    elif isinstance(node, str) and re.search(r"://[^/\s:@]*:[^/\s@]+@", node):
+    elif isinstance(node, str) and holds_password(node):
         raise ConfigError(
             f"{where} holds a password, and configs are written down; leave it out and use the environment"
         )

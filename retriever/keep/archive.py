@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ __all__ = ["pack_version", "unpack_version"]
 
 FORMAT = 1
 """Number of the archive's format; a reader refuses a higher one."""
+
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+"""What `zipfile` raises for archives that are cut short, altered, encrypted, or packed in a way it does not know."""
 
 _MOST_MANIFEST = 1 << 28
 _CHUNK = 1 << 20
@@ -48,8 +52,13 @@ def pack_version(version: VersionFolder, data: Path, file: Path) -> dict[str, in
     """
     outputs = version.folder.parent
     segments = sorted({path for path in version.table("products", ["segment"])["segment"].tolist() if path})
-    own = sorted(path for path in version.folder.rglob("*") if path.is_file() and path.name != "pinned.json")
-    members = {f"outputs/{version.name}/{path.relative_to(version.folder).as_posix()}": path for path in own}
+    own = {
+        f"outputs/{version.name}/{path.relative_to(version.folder).as_posix()}": path
+        for path in sorted(version.folder.rglob("*"))
+        if path.is_file()
+    }
+    # pins and whatever people laid there stay: what goes in is what `unpack` takes
+    members = {name: path for name, path in own.items() if _is_ours(name, version.name)}
     for name in segments:
         root, _, path = name.partition("/")
         members[name] = (data if root == "data" else outputs) / path
@@ -100,7 +109,7 @@ def unpack_version(file: Path, outputs: Path, data: Path, database: Database) ->
                 root = outputs if member.startswith("outputs/") else data
                 size, digest = manifest["files"][member]
                 _extract(archive, member, size, digest, root, file)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except BROKEN as error:
         raise StoreError(f"cannot unpack {file}: {error}; get a fresh copy") from error
     version = VersionFolder(outputs / name)
     if not version.hash_holds:

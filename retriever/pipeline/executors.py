@@ -1,4 +1,4 @@
-"""Where batches are worked on: in this process, or in several on this machine.
+"""Where batches are worked on: in this process, in several, or on a cluster.
 
 An executor of the config has a `batch_size` and the verb `start`, which gives a `concurrent.futures.Executor`.
 """
@@ -140,7 +140,7 @@ class ProcessesExecutor:
     @property
     def n_workers(self) -> int:
         """Number of processes."""
-        return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+        return _cores() if self.workers is None else self.workers
 
     @property
     def in_flight(self) -> int:
@@ -185,7 +185,7 @@ class DaskExecutor:
     @property
     def n_workers(self) -> int:
         """Number of processes of a cluster started here."""
-        return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+        return _cores() if self.workers is None else self.workers
 
     @property
     def in_flight(self) -> int:
@@ -238,20 +238,26 @@ class AnyExecutor:
 
     def __post_init__(self) -> None:
         _check(self.batch_size, self.in_flight)
-        module_name, _, name = self.executor.rpartition(".")
-        try:
-            kind = getattr(importlib.import_module(module_name), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(f"executor.executor is {self.executor!r}, which cannot be imported: {error}") from error
+        kind = self._class()
         if not (isinstance(kind, type) and callable(getattr(kind, "submit", None)) and hasattr(kind, "shutdown")):
             raise ConfigError(f"executor.executor is {self.executor!r}, which is no concurrent.futures.Executor")
+
+    def _class(self) -> Any:
+        module_name, _, name = self.executor.rpartition(".")
+        try:
+            return getattr(importlib.import_module(module_name), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"executor.executor is {self.executor!r}, which cannot be imported: {error}") from error
 
     @contextmanager
     def start(self) -> Iterator[Executor]:
         """Make the executor, and shut it down with the run."""
-        module_name, _, name = self.executor.rpartition(".")
-        with getattr(importlib.import_module(module_name), name)(**self.arguments) as executor:
+        with self._class()(**self.arguments) as executor:
             yield executor
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(batch_size: int, workers: int) -> None:

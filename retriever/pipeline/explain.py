@@ -13,7 +13,7 @@ from retriever.identity import join_digests
 from retriever.outcome import STAGES, Outcome
 from retriever.pipeline.plan import Choice, needs
 from retriever.pipeline.standing import Standing
-from retriever.report.parameters import differing, flat_parameters
+from retriever.report.parameters import changed_modules, differing, flat_parameters
 from retriever.source import SourceTable
 from retriever.store.products import Products, latest
 
@@ -124,7 +124,7 @@ def explain(
                 else:
                     here.reasons = _reasons(sources, standing, name, stage, pending, name in has_stamps)
             if here.undecided:
-                here.reasons.append(f"raw data of {here.undecided} sources is fetched again first, and then compared")
+                here.reasons.append(f"raw data fetched again first, and then compared: {_sources(here.undecided)}")
             found.append(here)
     return found
 
@@ -143,9 +143,7 @@ def _changed(stage: str, observatory: str, now: Mapping[str, Any], before: Mappi
     ]
     new_code = now.get("code", {}).get(observatory, {}).get(stage, {})
     old_code = before.get("code", {}).get(observatory, {}).get(stage, {})
-    both = sorted(new_code.keys() & old_code.keys())
-    sentences += [f"code of {module} changed" for module in both if new_code[module] != old_code[module]]
-    return sentences
+    return sentences + [f"code of {module} changed" for module in changed_modules(old_code, new_code)]
 
 
 def _word(value: Any) -> str:
@@ -186,7 +184,11 @@ def _reasons(
         told("raw data changed", _made_from_other_raw(sources, raw, products, rest))
         told("waiting for raw data", state.stages["download"].digest == b"")
         told("catalog row changed", rest)
-    return [f"{sentence}: {count} source{'s' if count > 1 else ''}" for sentence, count in counts.items()]
+    return [f"{sentence}: {_sources(count)}" for sentence, count in counts.items()]
+
+
+def _sources(count: int) -> str:
+    return f"{count} source{'s' if count > 1 else ''}"
 
 
 def _made_from_other_raw(

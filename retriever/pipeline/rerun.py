@@ -9,7 +9,7 @@ from retriever.errors import StoreError
 from retriever.pipeline.runner import RunSummary
 from retriever.pipeline.session import run_config
 from retriever.pipeline.version import environment
-from retriever.report.parameters import differing
+from retriever.report.parameters import changed_modules, code_of_version, differing
 from retriever.report.versions import VersionFolder
 
 __all__ = ["rerun"]
@@ -45,14 +45,8 @@ def _differences(before: Mapping[str, Any], now: VersionFolder) -> list[str]:
         for name, old in before["inputs"]["commits"].items()
         if (new := now.story["inputs"]["commits"].get(name, "")) != old
     ]
-    modules = {
-        module
-        for name, stages in now.story.get("code", {}).items()
-        for stage, hashes in stages.items()
-        for module, told in hashes.items()
-        if before.get("code", {}).get(name, {}).get(stage, {}).get(module) != told
-    }
-    sentences += [f"code of {module} differs" for module in sorted(modules)]
+    modules = changed_modules(code_of_version(before), code_of_version(now.story))
+    sentences += [f"code of {module} differs" for module in modules]
     old, new = before.get("environment", {}), environment()
     sentences += [f"environment: {key} {old.get(key)} → {new.get(key)}" for key in differing([old, new])]
     return sentences

@@ -115,7 +115,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
 
 
 def plan_config(config: Any) -> Preview:
-    """Say what a run of a composed config would do; writes nothing.
+    """Say what a run of a composed config would do; makes nothing, but for the tables of a new or outdated database.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """A sweep: versions that differ in chosen parameters, their table, and completeness as one cube.
 
-A sweep's folder lies beside the versions, named by a hash of its words, so that the same sweep started again goes on in
-it. `completeness.zarr` is made first, full of NaN; each job then writes its own region, which is a chunk of its own, so
-that jobs at once never touch the same file.
+A sweep's folder lies beside the versions, named by a hash of its words, so that the same sweep started again has the
+same. `completeness.zarr` is made anew at each start, full of NaN, so that nothing of older code stays in it; each
+job then writes its own region, which is a chunk of its own, so that jobs at once never touch the same file.
 """
 
 import json
@@ -46,11 +46,11 @@ class Sweep:
         return tuple(len(values) for values in self.axes.values())
 
     def record(self, number: int, exit_code: int, version: str = "") -> None:
-        """Write down how a job ended, and its region of the cube."""
+        """Write down how a job ended, its version's folder, and its region of the cube."""
         told = {"job": number, "exit_code": exit_code, "version": version}
         write_text(self.folder.parent, self.folder / "jobs" / f"{number}.json", json.dumps(told) + "\n")
         if version and number < int(np.prod(self.shape)):
-            self._write_region(number, VersionFolder(self.folder.parent / version))
+            self._write_region(number, VersionFolder(Path(version)))
 
     def _write_region(self, number: int, version: VersionFolder) -> None:
         import xarray as xr
@@ -74,12 +74,9 @@ class Sweep:
         xr.Dataset(data).to_zarr(self.folder / CUBE, region=region, mode="r+", zarr_format=2, consolidated=False)
 
     def make_cube(self) -> None:
-        """Make the cube, unless it is there."""
+        """Make the cube, with nothing in it."""
         import xarray as xr
 
-        cube = self.folder / CUBE
-        if (cube / ".zattrs").exists():
-            return
         dims = [*self.axes, "amplitude"]
         shape = (*self.shape, AMPLITUDES.size - 1)
         chunks = (*(1 for _ in self.shape), AMPLITUDES.size - 1)
@@ -97,7 +94,7 @@ class Sweep:
             },
         )
         encoding = {name: {"chunks": chunks} for name in ("completeness", "injected", "recovered")}
-        dataset.to_zarr(cube, mode="w", encoding=encoding, zarr_format=2, consolidated=False)
+        dataset.to_zarr(self.folder / CUBE, mode="w", encoding=encoding, zarr_format=2, consolidated=False)
 
     def discard(self) -> None:
         """Remove the folder of a sweep of which no job began."""
@@ -112,9 +109,7 @@ class Sweep:
     def text(self) -> str:
         """The table of the sweep, and which jobs failed."""
         outcomes = self.outcomes()
-        versions = {
-            one["version"]: VersionFolder(self.folder.parent / one["version"]) for one in outcomes if one["version"]
-        }
+        versions = {one["version"]: VersionFolder(Path(one["version"])) for one in outcomes if one["version"]}
         lines = [many_text(compare_many(list(versions.values())))] if versions else []
         lines += [
             f"job {one['job']} ended with exit code {one['exit_code']}" for one in outcomes if one["exit_code"] != 0
@@ -130,7 +125,7 @@ def _numbers(values: Sequence[str]) -> Any:
 
 
 def open_sweep(outputs: Path, words: Sequence[str], axes: Mapping[str, Sequence[str]]) -> Sweep:
-    """Make a sweep's folder and cube, or find those of the same sweep started before.
+    """Make a sweep's folder, and its cube with nothing in it.
 
     Raises
     ------

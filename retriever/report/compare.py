@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import StoreError
-from retriever.report.parameters import differing
+from retriever.report.parameters import changed_modules, code_of_version, differing
 from retriever.report.versions import VersionFolder
 
 __all__ = ["AMPLITUDES", "compare_many", "compare_text", "compare_two", "many_text", "recovered_by_amplitude"]
@@ -83,21 +83,12 @@ def _pairs(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[A
 
 def _code(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
     commits = _pairs(one.story["inputs"]["commits"], other.story["inputs"]["commits"])
-    modules = sorted(
-        {
-            module
-            for name, stages in one.story.get("code", {}).items()
-            for stage, hashes in stages.items()
-            for module, told in hashes.items()
-            if other.story.get("code", {}).get(name, {}).get(stage, {}).get(module, told) != told
-        }
-    )
     patches = [_lines(version.folder / "uncommitted.patch") for version in (one, other)]
     diff = difflib.unified_diff(patches[0], patches[1], one.name, other.name, lineterm="", n=1)
     return {
         "commits": commits,
         "between": {name: _log(*pair) for name, pair in commits.items() if all(pair)},
-        "modules": modules,
+        "modules": changed_modules(code_of_version(one.story), code_of_version(other.story)),
         "patch": list(diff),
     }
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["differing", "flat_parameters"]
+__all__ = ["changed_modules", "code_of_version", "differing", "flat_parameters"]
 
 
 def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,3 +50,24 @@ def differing(of_versions: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     keys = {key for tree in of_versions for key in tree}
     return sorted(key for key in keys if len({json.dumps(tree.get(key)) for tree in of_versions}) > 1)
+
+
+def changed_modules(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Modules that both know and whose code differs.
+
+    Examples
+    --------
+    >>> changed_modules({"a": "1", "b": "1"}, {"a": "2", "b": "1", "c": "1"})
+    ['a']
+    """
+    return sorted(name for name in one.keys() & other.keys() if one[name] != other[name])
+
+
+def code_of_version(story: Mapping[str, Any]) -> dict[str, str]:
+    """Hash of every module that a version's stages stand on, from its record."""
+    return {
+        module: told
+        for stages in story.get("code", {}).values()
+        for hashes in stages.values()
+        for module, told in hashes.items()
+    }

@@ -14,7 +14,7 @@ import numpy as np
 from retriever.astrometry import separation_arcsec
 from retriever.errors import StoreError, nearest
 from retriever.outcome import Outcome
-from retriever.report.versions import VersionFolder, find_version, version_names
+from retriever.report.versions import VersionFolder, find_version, names_beginning, version_names
 from retriever.store import asking
 from retriever.store.database import Database
 from retriever.store.segments import digest_in, read
@@ -45,14 +45,9 @@ def show(thing: str, outputs: Path, data: Path, database: Database) -> dict[str,
 def _version_of(word: str, outputs: Path) -> VersionFolder | None:
     """The version that a word means, unless it means nothing."""
     path = Path(word).expanduser()
-    if not (path / "version.json").exists() and ("/" in word or not _begins_a_name(word, outputs)):
+    if not (path / "version.json").exists() and ("/" in word or not names_beginning(word, version_names(outputs))):
         return None
     return find_version(word, outputs)
-
-
-def _begins_a_name(word: str, outputs: Path) -> bool:
-    names = version_names(outputs)
-    return any(name.startswith(word) or name.rpartition("_")[2].startswith(word) for name in names if word)
 
 
 def _version(version: VersionFolder) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from retriever.errors import ConfigError, StoreError
 from retriever.identity import canonical_hash
 from retriever.report.parameters import flat_parameters
 
-__all__ = ["VersionFolder", "find_version", "find_versions", "version_names"]
+__all__ = ["VersionFolder", "find_version", "find_versions", "names_beginning", "version_names"]
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,17 @@ def version_names(outputs: Path) -> list[str]:
     return sorted(path.parent.name for path in outputs.glob("*/version.json") if not path.parent.name.startswith("."))
 
 
+def names_beginning(word: str, names: Sequence[str]) -> list[str]:
+    """Names, and names whose hash, begins with a word."""
+    return [name for name in names if word and (name.startswith(word) or name.rpartition("_")[2].startswith(word))]
+
+
 def find_version(word: str, outputs: Path) -> VersionFolder:
     """The version that a word means: a folder, a name, or the unique beginning of a name or a hash.
 
     Raises
     ------
-    StoreError
+    ConfigError
         When there is none, or more than one.
     """
     path = Path(word).expanduser()
@@ -110,7 +115,7 @@ def find_version(word: str, outputs: Path) -> VersionFolder:
     names = version_names(outputs)
     if word in names:
         return VersionFolder(outputs / word)
-    found = [name for name in names if word and (name.startswith(word) or name.rpartition("_")[2].startswith(word))]
+    found = names_beginning(word, names)
     if len(found) == 1:
         return VersionFolder(outputs / found[0])
     if not found:

@@ -109,3 +109,32 @@ def test_a_plan_of_a_sweep_makes_no_folder(retriever, stand) -> None:
     ended = retriever("plan", "-m", *SMALL, "finder.snr_threshold=5,6")
     assert ended.code == 0 and ended.out.count("40 to make") == 8
     assert not list(stand.glob("outputs/SWEEP_*"))
+
+
+def test_a_job_that_fails_now_leaves_nothing_of_an_earlier_sweep(retriever, stand, monkeypatch) -> None:
+    words = ("run", "-m", *SMALL, "finder.snr_threshold=4,5")
+    assert retriever(*words).code == 0
+    from retriever.errors import DataError
+    from retriever.pipeline import session
+
+    real = session.run_config
+
+    def fails_at_5(config, verbose):
+        if config.finder.snr_threshold == 5:
+            raise DataError("no more")
+        return real(config, verbose)
+
+    monkeypatch.setattr(session, "run_config", fails_at_5)
+    assert retriever(*words).code == 1
+    with xr.open_zarr(folder() / "completeness.zarr", consolidated=False) as cube:
+        assert (cube.injected.values[:, 0] >= 0).tolist() == [True, False]
+
+
+def test_outputs_named_by_an_experiment_are_found(retriever, stand) -> None:
+    (stand / "conf" / "experiment").mkdir(parents=True)
+    (stand / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\npaths:\n  outputs: elsewhere\n")
+    ended = retriever("run", "-m", "--config-dir", "conf", "experiment=mine", *SMALL, "finder.snr_threshold=4,5")
+    assert ended.code == 0, ended
+    assert len(list(stand.glob("elsewhere/DEMO_*"))) == 2
+    with xr.open_zarr(folder() / "completeness.zarr", consolidated=False) as cube:
+        assert (cube.injected.values >= 0).all()

@@ -12,12 +12,13 @@ import pytest
 
 from tests.helpers import assert_same_tables, last_summary, version_folder
 
+SECRET = "-".join(("a", "secret", "word"))  # in pieces: versions keep a patch of what is not committed, this file in it
 SMALL = ("catalog.size=40", "executor.batch_size=10", "observatories.demo.empty=0.1", "observatories.demo.failures=0.1")
 
 
 @pytest.fixture
 def on_postgres(postgres: str, stand: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    address = re.sub(r"//([^:@/]+)(:[^@]*)?@", r"//\1:a-secret-word@", postgres)
+    address = re.sub(r"//([^:@/]+)(:[^@]*)?@", rf"//\1:{SECRET}@", postgres)
     monkeypatch.setenv("RETRIEVER_DATABASE", address)
     return address
 
@@ -67,18 +68,20 @@ def test_a_password_is_written_nowhere_and_refused_as_an_override(retriever, sta
     assert retriever("run", "store=postgres", *SMALL).code == 3
     assert retriever("run", "-m", "store=postgres", *SMALL, "finder.snr_threshold=4,5").code == 3
     ended = retriever("run", "store=postgres", f"store.url={on_postgres}", "-m")
-    assert ended.code == 2 and "environment" in ended.err and "a-secret-word" not in ended.err + ended.out
+    assert ended.code == 2 and "environment" in ended.err and SECRET not in ended.err + ended.out
+    ended = retriever("status", "--database", on_postgres)
+    assert ended.code == 2 and SECRET not in ended.err
     for path in stand.rglob("*"):
         if path.is_file():
-            assert b"a-secret-word" not in path.read_bytes(), path
+            assert SECRET.encode() not in path.read_bytes(), path
 
 
 def test_no_address_and_a_server_that_is_not_there(retriever, stand, monkeypatch) -> None:
     ended = retriever("run", "store=postgres")
     assert ended.code == 2 and "RETRIEVER_DATABASE" in ended.err and ended.err.count("\n") == 1
-    monkeypatch.setenv("RETRIEVER_DATABASE", "postgresql://somebody:a-secret-word@127.0.0.1:1/x")
+    monkeypatch.setenv("RETRIEVER_DATABASE", f"postgresql://somebody:{SECRET}@127.0.0.1:1/x")
     ended = retriever("run", "store=postgres", *SMALL)
-    assert ended.code == 1 and ended.err.count("\n") == 1 and "a-secret-word" not in ended.err
+    assert ended.code == 1 and ended.err.count("\n") == 1 and SECRET not in ended.err
 
 
 def test_a_database_that_is_away_for_some_seconds_is_waited_for(
