@@ -85,6 +85,16 @@ def test_compare_tells_other_data_sources_and_outcomes(retriever, stand) -> None
     assert changed["demo download: done → empty"] == len(empty)
 
 
+def test_commits_of_a_record_from_elsewhere_never_become_options_of_git(retriever, stand, two) -> None:
+    record = two[0] / "version.json"
+    story = json.loads(record.read_text())
+    story["inputs"]["commits"]["retriever"] = f"--output={stand}/evil"
+    record.write_text(json.dumps(story))
+    found = told(retriever, "compare", two[0].name, two[1].name)
+    assert found["code"]["between"]["retriever"] is None
+    assert not list(stand.glob("evil*"))
+
+
 def test_compare_of_many_is_a_row_a_version(retriever, stand, two) -> None:
     assert retriever("run", *SIZE, "simulator.events=2").code == 0
     rows = told(retriever, "compare", "DEMO_*")

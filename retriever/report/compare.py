@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ def _lines(path: Path) -> list[str]:
 
 def _log(old: str, new: str) -> list[str] | None:
     """Subjects of the commits from one to the other; None where no repository here knows both."""
+    if not (re.fullmatch("[0-9a-f]{40}", old) and re.fullmatch("[0-9a-f]{40}", new)):
+        return None  # a record from elsewhere may say anything, and git would take a dash for an option
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     import git
 
