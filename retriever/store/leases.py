@@ -29,6 +29,7 @@ class LeaseHolder:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with LeaseHolder(Database("", Path(folder)), run="run-1") as leases:
     ...         waited = leases.take(["some key"], on_wait=print)
