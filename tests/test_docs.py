@@ -57,8 +57,10 @@ def dressed(stand: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", README_COMMANDS)
-def test_every_command_of_the_readme_runs(retriever, dressed, real_data, command: str) -> None:
+def test_every_command_of_the_readme_runs(retriever, dressed, request, command: str) -> None:
     folder, table = dressed / "own", dressed / "own" / "table.csv"
+    if "_folder" in command:
+        real_data = request.getfixturevalue("real_data")
     if "ztf_folder" in command:
         folder, table = real_data / "ztf", real_data / "catalogs" / "ztf_white_dwarfs.csv"
     if "tess_folder" in command:
