@@ -69,7 +69,7 @@ def fill(folder: Path, address: str, done: int) -> None:
         number = database.record_version(
             session.version.name, session.version.hash, "scale", dict(session.version.inputs), ids.values()
         )
-        database.start_run("20260101T000000Z-000000", number, "here", 1)
+        database.start_run("20260101T000000Z-000000", number, "here", 1, {})
         for stage in STAGES:
             spec, root = specs[stage], recipe.root(stage)
             batches = []

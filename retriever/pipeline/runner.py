@@ -26,10 +26,12 @@ from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.settings import RunSettings
 from retriever.pipeline.standing import SegmentRow, segment_sizes, stand
 from retriever.pipeline.task import Job, JobResult
-from retriever.pipeline.version import Version
+from retriever.pipeline.version import Version, environment
+from retriever.report.parameters import differing
 from retriever.report.tables import Counted, FreshCounts, write_tables
 from retriever.report.versions import VersionFolder
 from retriever.source import SourceTable
+from retriever.store import asking
 from retriever.store.database import Database
 from retriever.store.files import remove_leftovers, write_text
 from retriever.store.leases import LeaseHolder
@@ -60,6 +62,10 @@ class RunSummary:
         Observatory and stage to counts of outcomes, over the whole catalog.
     seconds
         From plan to final tables.
+    environment
+        Versions of Python and packages that this run used.
+    mixed
+        What differs between the environments in which the version's products were made.
     """
 
     version: str
@@ -77,6 +83,8 @@ class RunSummary:
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
     message: str = ""
+    environment: dict[str, str] = field(default_factory=environment)
+    mixed: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -126,7 +134,10 @@ class Run:
             self.version.name, self.version.hash, str(self.version.inputs["project"]["name"]),
             dict(self.version.inputs), self._ids.values(), VersionFolder(self.version.folder).created,
         )  # fmt: skip
-        self.database.start_run(self.name, version_id, socket.gethostname(), os.getpid())
+        self.database.start_run(
+            self.name, version_id, socket.gethostname(), os.getpid(),
+            {"environment": self.summary.environment},
+        )  # fmt: skip
         try:
             for root in self.recipe.roots.values():
                 remove_leftovers(root)
@@ -352,6 +363,7 @@ class Run:
         if write_tables(self.version.folder, counted):
             self.database.add_sources(_source_rows(self.sources))
         vars(self.summary).update(_counts(self.version.folder))
+        self.summary.mixed = _mixed(asking.environments_of(self.database, self._ids.values()))
         if self.summary.state == "complete":
             self.summary.state = self._state(states)
 
@@ -424,6 +436,13 @@ def _counts(folder: Path) -> dict[str, int]:
         column = injections.read(columns=["recovered"])["recovered"]
     recovered = int(pc.sum(column).as_py() or 0)
     return {**rows, "recovered": recovered}
+
+
+def _mixed(environments: Sequence[Mapping[str, str]]) -> list[str]:
+    """What differs between environments, a sentence each."""
+    return [
+        f"{key} {' and '.join(sorted({str(one.get(key)) for one in environments}))}" for key in differing(environments)
+    ]
 
 
 def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:

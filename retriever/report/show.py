@@ -14,6 +14,7 @@ import numpy as np
 from retriever.astrometry import separation_arcsec
 from retriever.errors import StoreError, nearest
 from retriever.outcome import Outcome
+from retriever.report.arrow import arrow_array, arrow_text
 from retriever.report.versions import VersionFolder, find_version, names_beginning, version_names
 from retriever.store import asking
 from retriever.store.database import Database
@@ -184,17 +185,27 @@ def _rows(version: VersionFolder, table: str, source: str, observatory: str | No
     import pyarrow.parquet as pq
 
     found: list[dict[str, Any]] = []
+    name = arrow_text(source)
     try:
         with pq.ParquetFile(version.folder / f"{table}.parquet") as file:
             for group in range(file.num_row_groups):
                 column = file.read_row_group(group, columns=["source"])["source"]
-                same = pc.equal(column, source)
+                same = pc.equal(column, name)
                 if pc.any(same).as_py():
                     rows = file.read_row_group(group).filter(same)
                     found += rows.to_pylist()
     except OSError as error:
         raise StoreError(f"cannot read {table}.parquet of {version.name} ({error}); run the version again") from error
     return [row for row in found if observatory is None or row["observatory"] == observatory]
+
+
+def _place_in_catalog(version: VersionFolder, name: str) -> tuple[int, int]:
+    """Row of a source in its version's catalog, -1 where it is not, and the catalog's length."""
+    import pyarrow.compute as pc
+
+    names = version.arrow("sources", ["name"])["name"]
+    rows = pc.indices_nonzero(pc.equal(names, arrow_text(name)))
+    return rows[0].as_py() if len(rows) else -1, len(names)
 
 
 def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | None) -> list[dict[str, Any]]:
@@ -208,7 +219,7 @@ def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | No
             size = file.metadata.row_group(group).num_rows
             inside = np.arange(first, first + size)[np.arange(first, first + size) % n == at] - first
             if inside.size:
-                found += file.read_row_group(group).take(inside).to_pylist()
+                found += file.read_row_group(group).take(arrow_array(inside)).to_pylist()
             first += size
     return [row for row in found if observatory is None or row["observatory"] == observatory]
 
@@ -217,12 +228,11 @@ def _lineage(
     version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path, database: Database
 ) -> list[dict[str, Any]]:
     """Each product of a source in a version, and what it was made from and by, from raw data upward."""
-    names = version.table("sources", ["name"])["name"]
-    at = np.flatnonzero(names == name)
-    rows = _product_rows(version, int(at[0]), names.size, observatory) if at.size else []
+    at, n = _place_in_catalog(version, name)
+    rows = _product_rows(version, at, n, observatory) if at >= 0 else []
     if not rows:
-        names = names.tolist()
-        raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names) if len(names) < 5000 else ''}")
+        names = version.table("sources", ["name"])["name"].tolist() if n < 5000 else []
+        raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names)}")
     keys = version.story["inputs"]["stage_keys"]
     found = []
     for row in rows:

@@ -14,6 +14,7 @@ from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHisto
 from retriever.identity import canonical_hash
 from retriever.lightcurve import Lightcurve
 from retriever.outcome import STAGES, Outcome
+from retriever.report.arrow import arrow_array, arrow_table
 from retriever.source import SourceTable
 from retriever.store.files import temporary_path
 from retriever.store.layout import count_epochs
@@ -168,17 +169,10 @@ def write_lightcurves(path: Path, of_observatories: Mapping[str, tuple[Lightcurv
     ]
     columns = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]} if chunks else {}
     try:
-        pq.write_table(_arrow_table(columns), path)
+        pq.write_table(arrow_table(columns), path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}; choose another file") from error
     return sum(lc.n_epochs for lightcurves in of_observatories.values() for lc in lightcurves)
-
-
-def _arrow_table(columns: Mapping[str, Any]) -> Any:
-    import pyarrow as pa
-
-    arrays = {name: _arrow(values) for name, values in columns.items()}
-    return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
 
 
 def _state_digest(counted: Counted) -> str:
@@ -226,7 +220,7 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
     try:
         for columns in chunks:
             units = columns.pop("_units", UNITS)
-            arrays = {name: _arrow(values) for name, values in columns.items()}
+            arrays = {name: arrow_array(values) for name, values in columns.items()}
             schema = pa.schema(
                 [
                     pa.field(name, array.type, metadata={"unit": units[name]} if units.get(name) else None)
@@ -246,20 +240,6 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
             writer.close()
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _arrow(values: Any) -> Any:
-    """Values as Arrow has them, by way of buffers: `pyarrow.array` would import pandas, which takes 0.5 s."""
-    import pyarrow as pa
-
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
-        bits = np.packbits(values, bitorder="little") if values.dtype.kind == "b" else np.ascontiguousarray(values)
-        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(bits)])
-    texts = [text.encode() for text in (values if isinstance(values, list) else values.tolist())]
-    ends = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(text) for text in texts], out=ends[1:])
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
-    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
 
 
 def _source_columns(sources: SourceTable) -> dict[str, Any]:

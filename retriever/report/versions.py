@@ -69,8 +69,8 @@ class VersionFolder:
         """Whether somebody pinned it."""
         return (self.folder / "pinned.json").exists()
 
-    def table(self, name: str, columns: Sequence[str] | None = None) -> dict[str, Any]:
-        """Columns of a table of the version as arrays; text as arrays of objects.
+    def arrow(self, name: str, columns: Sequence[str] | None = None) -> Any:
+        """A table of the version as Arrow has it.
 
         Raises
         ------
@@ -83,9 +83,19 @@ class VersionFolder:
         path = self.folder / f"{name}.parquet"
         try:
             with pq.ParquetFile(path) as file:
-                table = file.read(columns=list(columns) if columns is not None else None)
+                return file.read(columns=list(columns) if columns is not None else None)
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"cannot read {path} ({error}); run the version again to make its tables anew") from error
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        """Columns of a table of the version as arrays; text as arrays of objects.
+
+        Raises
+        ------
+        StoreError
+            When the table is missing or broken.
+        """
+        table = self.arrow(name, columns)
         return {key: table[key].to_numpy() for key in table.column_names}
 
 

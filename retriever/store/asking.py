@@ -1,7 +1,7 @@
 """What commands ask of the database: versions, sources, segments, and the products of one source."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Text, func, literal, select
@@ -13,6 +13,7 @@ from retriever.store.products import NOWHERE, Products, name_needle
 from retriever.store.segments import digest_in
 
 __all__ = [
+    "environments_of",
     "products_of",
     "segments_named",
     "source_names",
@@ -85,6 +86,18 @@ def sources_in_strip(database: Database, low: float, high: float) -> list[dict[s
     query = select(models.Source.__table__).where(models.Source.dec.between(low, high))
     with database.reading() as connection:
         return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def environments_of(database: Database, stage_ids: Iterable[int]) -> list[dict[str, str]]:
+    """The different environments in which products of some stages were made, as far as the runs are known."""
+    g, r = models.Segment, models.Run
+    with database.reading() as connection:
+        made_by = select(g.run).where(g.stage_id.in_(list(stage_ids)))
+        summaries = list(connection.scalars(select(r.summary).where(r.name.in_(made_by))))
+    found = {
+        json.dumps(one["environment"], sort_keys=True): one["environment"] for one in summaries if "environment" in one
+    }
+    return [found[key] for key in sorted(found)]
 
 
 def segments_named(database: Database, name: str) -> list[dict[str, Any]]:

@@ -366,8 +366,8 @@ class Database:
             if rows:
                 connection.execute(insert(models.Run), rows)
 
-    def start_run(self, name: str, version_id: int, host: str, pid: int) -> None:
-        """Write down that a run has begun."""
+    def start_run(self, name: str, version_id: int, host: str, pid: int, summary: dict[str, Any]) -> None:
+        """Write down that a run has begun, with what is known of it so far."""
         row = {
             "name": name,
             "version_id": version_id,
@@ -376,7 +376,7 @@ class Database:
             "state": "running",
             "host": host,
             "pid": pid,
-            "summary": {},
+            "summary": summary,
         }
         with self.writing() as connection:
             connection.execute(insert(models.Run), row)

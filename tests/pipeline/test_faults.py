@@ -179,7 +179,7 @@ def clock_set_back(folder: Path, rng: random.Random) -> bool:
     for path in segments(folder):
         moment = rng.uniform(1e9, 2e9)
         os.utime(path, (moment, moment))
-    (folder / "outputs" / "retriever.db").unlink()
+    (folder / "outputs" / "retriever.db").unlink(missing_ok=True)
     assert finished(start(folder, ["rebuild"]))[0] == 0
     return struck
 
@@ -202,8 +202,16 @@ def database_locked(folder: Path, rng: random.Random) -> bool:
 
 FAULTS: list[Callable[[Path, random.Random], bool]] = [
     worker_killed, coordinator_killed, file_limit, stopped_and_woken, owner_killed_while_another_waits, two_at_once,
-    eight_at_once, bit_flipped, truncated, clock_set_back, database_locked,
+    eight_at_once, bit_flipped, truncated, clock_set_back,
 ]  # fmt: skip
+CASES = [
+    *(
+        pytest.param(fault, store, id=f"{fault.__name__}-{store}")
+        for fault in FAULTS
+        for store in ("sqlite", "postgres")
+    ),
+    pytest.param(database_locked, "sqlite", id="database_locked-sqlite"),  # PostgreSQL's: tests/store/test_postgres.py
+]
 
 
 @pytest.fixture(scope="module")
@@ -214,8 +222,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_after_a_fault_all_is_as_if_it_had_not_been(tmp_path, undisturbed, fault, fault_seed, fault_counts) -> None:
+@pytest.mark.parametrize(("fault", "store"), CASES)
+def test_after_a_fault_all_is_as_if_it_had_not_been(
+    tmp_path, undisturbed, fault, store, fault_seed, fault_counts, request, monkeypatch
+) -> None:
+    if store == "postgres":
+        monkeypatch.setenv("RETRIEVER_DATABASE", request.getfixturevalue("postgres"))
     struck = fault(tmp_path, random.Random(f"{fault.__name__} {fault_seed}"))
     fault_counts(fault.__name__, struck)
     code, out = finished(start(tmp_path, ["verify", "--repair"]))
@@ -226,3 +238,4 @@ def test_after_a_fault_all_is_as_if_it_had_not_been(tmp_path, undisturbed, fault
     assert code == 0, out
     assert_same_tables(version_folder(tmp_path / "outputs"), undisturbed)
     assert not list(tmp_path.glob("**/.tmp/*"))
+    assert (tmp_path / "outputs" / "retriever.db").exists() == (store == "sqlite")

@@ -1,5 +1,6 @@
 """Whole runs: what is done, what is not done again, and what is left behind."""
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -273,6 +274,16 @@ def test_a_changed_local_file_makes_its_source_pending(retriever, stand) -> None
     retriever(*words)
     assert computed(folder) == {"download": 1, "reduce": 1, "analyze": 1, "simulate": 1}
     assert tables(folder)["lightcurves"]["n_epochs"].tolist() == [2, 3, 2]
+
+
+def test_products_made_in_more_than_one_environment_are_said_to_be_so(retriever, stand, monkeypatch) -> None:
+    ended = retriever("run", "catalog.size=10", "run.stop=5")
+    assert "more than one environment" not in ended.out
+    known = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.1" if name == "h5py" else known(name))
+    ended = retriever("run", "catalog.size=10")
+    assert f"made in more than one environment: h5py 0.1 and {known('h5py')}" in ended.out
+    assert last_summary(version_folder(stand / "outputs"))["environment"]["h5py"] == "0.1"
 
 
 def test_without_version_control_the_folder_is_always_the_latest(retriever, stand) -> None:
