@@ -98,16 +98,21 @@ def _where(words: Words) -> int:
 
 
 def _show(words: Words) -> int:
-    from retriever.report import show
+    from retriever.report.show import show_in_version, show_text
 
     if (words.near is None) == (words.thing is None):
         raise ConfigError("show takes one thing, or --near RA DEC")
-    with _database(words) as database:
-        if words.near is not None:
-            found: Any = {"what": "sources", "sources": show.near(words.near[0], words.near[1], database, words.radius)}
-        else:
-            found = show.show(words.thing, words.outputs, words.data, database)
-    _tell(words, found, show.show_text)
+    found: Any = show_in_version(words.thing, words.outputs, words.data) if words.thing is not None else None
+    if found is None:
+        from retriever.report import known
+
+        with _database(words) as database:
+            if words.near is not None:
+                ra, dec = words.near
+                found = {"what": "sources", "sources": known.near(ra, dec, database, words.radius)}
+            else:
+                found = known.show_known(words.thing, words.outputs, words.data, database)
+    _tell(words, found, show_text)
     return 0 if found.get("hash_holds", True) else DAMAGED
 
 

@@ -121,7 +121,11 @@ def test_show_leads_from_a_detection_to_the_raw_table(retriever, stand, two) -> 
     download, reduce, analyze, _ = found["lineage"]
     products = tables(two[1])["products"].query("source == @one.source").set_index("stage")
     assert download["digest"] == products.digest["download"]
-    assert download["provenance"]["request"] == one.source
+    assert download["provenance"]["request"] == one.source and download["provenance"]["fetched"]
+    assert found["commits"] == json.loads((two[1] / "version.json").read_text())["inputs"]["commits"]
+    assert "snr_threshold" in Path(found["configuration"]).read_text()
+    (stand / "outputs" / "retriever.db").rename(stand / "away.db")  # a version's folder tells it all
+    assert found == told(retriever, "show", f"{two[1].name}/{one.source}/{one.observatory}/{one.lightcurve}/{one.peak}")
     import h5py
 
     for product in (download, reduce, analyze):

@@ -1,46 +1,38 @@
-"""One thing and where it came from: a version, a source, a light curve, a detection or a segment.
+"""A thing of a version and where it came from, by the version's folder alone: no database is asked.
 
 Addresses are words with slashes: ``VERSION``, ``VERSION/SOURCE``, ``VERSION/SOURCE/OBSERVATORY/NUMBER`` for a light
 curve, with ``/PEAK`` after it for the detection that peaks at that epoch.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from retriever.astrometry import separation_arcsec
 from retriever.errors import StoreError, nearest
-from retriever.outcome import Outcome
 from retriever.report.arrow import arrow_array, arrow_text
 from retriever.report.versions import VersionFolder, find_version, names_beginning, version_names
-from retriever.store import asking
-from retriever.store.database import Database
-from retriever.store.segments import digest_in, read
+from retriever.store.segments import read
 
-__all__ = ["near", "show", "show_text"]
+__all__ = ["show_in_version", "show_text"]
 
 
-def show(thing: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
-    """Describe a thing by its address.
+def show_in_version(thing: str, outputs: Path, data: Path) -> dict[str, Any] | None:
+    """Describe a version, or what is in it, by its address; None where the address names no version.
 
     Raises
     ------
     StoreError
-        When nothing is called so.
+        When the version has no such thing.
     """
-    if thing.endswith(".h5"):
-        return _segment(thing, outputs, data, database)
     version = _version_of(thing, outputs)
     if version is not None:
         return _version(version)
     head, _, rest = thing.partition("/")
     owner = _version_of(head, outputs)
-    if owner is not None and rest:
-        return _in_version(owner, rest, outputs, data, database)
-    return _source(thing, database)
+    return _in_version(owner, rest, outputs, data) if owner is not None and rest else None
 
 
 def _version_of(word: str, outputs: Path) -> VersionFolder | None:
@@ -67,81 +59,21 @@ def _version(version: VersionFolder) -> dict[str, Any]:
     }
 
 
-def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
-    """A segment by the end of its path."""
-    found = asking.segments_named(database, Path(word).name)
-    if not found:
-        raise StoreError(
-            f"the database knows no segment {Path(word).name!r}; retriever verify names files it does not know"
-        )
-    row = found[0]
-    path = (data if row["root"] == "data" else outputs) / row["path"]
-    story, tables = read(path, ["sources"])
-    return {
-        "what": "segment",
-        "file": str(path),
-        "digest": digest_in(path.name),
-        "bytes": row["size"],
-        "run": row["run"],
-        "story": story,
-        "sources": [str(name) for name in tables["sources"]["name"]],
-    }
-
-
-def _source(name: str, database: Database) -> dict[str, Any]:
-    """A source by its name or an alias, over all versions."""
-    rows = asking.source_rows(database, name)
-    names = sorted({row["name"] for row in rows} | {name})
-    products = [{"source": one, **product} for one in names for product in asking.products_of(database, one)]
-    if not products and not rows:
-        raise StoreError(f"there is no version, segment or source {name!r}; see retriever status and sources.parquet")
-    return {
-        "what": "source",
-        "name": name,
-        "catalog_rows": rows,
-        "products": [
-            {
-                **{
-                    key: one[key]
-                    for key in ("source", "stage", "observatory", "survey", "n_rows", "digest", "versions")
-                },
-                "outcome": Outcome(one["outcome"]).name.lower(),
-                "segment": one["path"],
-            }
-            for one in products
-        ],
-    }
-
-
-def near(ra: float, dec: float, database: Database, radius_arcsec: float = 60.0) -> list[dict[str, Any]]:
-    """Sources near a place, the nearest first, with their distance in arcsec.
-
-    Parameters
-    ----------
-    ra, dec
-        In degrees.
-    radius_arcsec
-        Largest distance.
-    """
-    rows = asking.sources_in_strip(database, dec - radius_arcsec / 3600, dec + radius_arcsec / 3600)
-    distances = separation_arcsec([row["ra"] for row in rows], [row["dec"] for row in rows], ra, dec)
-    nearest_first = np.argsort(distances, kind="stable").tolist()
-    return [
-        {"distance_arcsec": round(float(distances[k]), 3), **rows[k]}
-        for k in nearest_first
-        if distances[k] <= radius_arcsec
-    ]
-
-
 # ---- inside a version --------------------------------------------------------------------------------------------
 
 
-def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
+def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path) -> dict[str, Any]:
     name, observatory, number, peak = _split(rest)
     if not name:
         raise StoreError(f"{rest!r} is no address in a version; write SOURCE, or SOURCE/OBSERVATORY/NUMBER[/PEAK]")
-    lineage = _lineage(version, name, observatory, outputs, data, database)
-    base = {"version": version.name, "source": name, "lineage": lineage}
+    lineage = _lineage(version, name, observatory, outputs, data)
+    base = {
+        "version": version.name,
+        "configuration": str(version.folder / "config.yaml"),
+        "commits": version.story["inputs"]["commits"],
+        "source": name,
+        "lineage": lineage,
+    }
     detections = _rows(version, "detections", name, observatory)
     if number is None:
         return {
@@ -180,22 +112,11 @@ def _split(rest: str) -> tuple[str, str | None, int | None, int | None]:
 
 
 def _rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, Any]]:
-    """Rows of a source in a table, found in the file itself: only row groups that may hold it are read."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
+    """Rows of a source in a table, found in the file itself: only row groups that hold it are read."""
     found: list[dict[str, Any]] = []
-    name = arrow_text(source)
-    try:
-        with pq.ParquetFile(version.folder / f"{table}.parquet") as file:
-            for group in range(file.num_row_groups):
-                column = file.read_row_group(group, columns=["source"])["source"]
-                same = pc.equal(column, name)
-                if pc.any(same).as_py():
-                    rows = file.read_row_group(group).filter(same)
-                    found += rows.to_pylist()
-    except OSError as error:
-        raise StoreError(f"cannot read {table}.parquet of {version.name} ({error}); run the version again") from error
+    with version.open_table(table) as file:
+        for group, _, same in _groups_with(file, "source", source):
+            found += file.read_row_group(group).filter(same).to_pylist()
     return [row for row in found if observatory is None or row["observatory"] == observatory]
 
 
@@ -203,17 +124,32 @@ def _place_in_catalog(version: VersionFolder, name: str) -> tuple[int, int]:
     """Row of a source in its version's catalog, -1 where it is not, and the catalog's length."""
     import pyarrow.compute as pc
 
-    names = version.arrow("sources", ["name"])["name"]
-    rows = pc.indices_nonzero(pc.equal(names, arrow_text(name)))
-    return rows[0].as_py() if len(rows) else -1, len(names)
+    with version.open_table("sources") as file:
+        for _, first, same in _groups_with(file, "name", name):
+            return first + pc.indices_nonzero(same)[0].as_py(), file.metadata.num_rows
+        return -1, file.metadata.num_rows
+
+
+def _groups_with(file: Any, column: str, text: str) -> Iterator[tuple[int, int, Any]]:
+    """Row groups that hold a text in a column: number, first row, and which rows.
+
+    One after the other, since a million names at once take three times as long.
+    """
+    import pyarrow.compute as pc
+
+    wanted, first = arrow_text(text), 0
+    for group in range(file.num_row_groups):
+        values = file.read_row_group(group, columns=[column])[column]
+        same = pc.equal(values, wanted)
+        if pc.any(same).as_py():
+            yield group, first, same
+        first += len(values)
 
 
 def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | None) -> list[dict[str, Any]]:
     """Rows of one source in the table of products, which has all sources, in the catalog's order, stage after stage."""
-    import pyarrow.parquet as pq
-
     found: list[dict[str, Any]] = []
-    with pq.ParquetFile(version.folder / "products.parquet") as file:
+    with version.open_table("products") as file:
         first = 0
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
@@ -225,7 +161,7 @@ def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | No
 
 
 def _lineage(
-    version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path, database: Database
+    version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path
 ) -> list[dict[str, Any]]:
     """Each product of a source in a version, and what it was made from and by, from raw data upward."""
     at, n = _place_in_catalog(version, name)
@@ -250,8 +186,6 @@ def _lineage(
         if row["segment"]:
             root, _, path = row["segment"].partition("/")
             one["file"] = str((data if root == "data" else outputs) / path)
-            known = asking.segments_named(database, Path(path).name)
-            one["made_by_run"] = known[0]["run"] if known else None
             if row["stage"] == "download":
                 one["provenance"] = _provenance(Path(one["file"]), row["source_row"])
         found.append(one)

@@ -1,7 +1,8 @@
 """Version folders as they lie on disk: found by name, read with nothing but their files."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -69,13 +70,14 @@ class VersionFolder:
         """Whether somebody pinned it."""
         return (self.folder / "pinned.json").exists()
 
-    def arrow(self, name: str, columns: Sequence[str] | None = None) -> Any:
-        """A table of the version as Arrow has it.
+    @contextmanager
+    def open_table(self, name: str) -> Iterator[Any]:
+        """A table of the version as an open Parquet file.
 
         Raises
         ------
         StoreError
-            When the table is missing or broken.
+            When the table is missing or broken, also where that shows on reading.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -83,7 +85,7 @@ class VersionFolder:
         path = self.folder / f"{name}.parquet"
         try:
             with pq.ParquetFile(path) as file:
-                return file.read(columns=list(columns) if columns is not None else None)
+                yield file
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"cannot read {path} ({error}); run the version again to make its tables anew") from error
 
@@ -95,7 +97,8 @@ class VersionFolder:
         StoreError
             When the table is missing or broken.
         """
-        table = self.arrow(name, columns)
+        with self.open_table(name) as file:
+            table = file.read(columns=list(columns) if columns is not None else None)
         return {key: table[key].to_numpy() for key in table.column_names}
 
 
