@@ -126,6 +126,7 @@ def test_show_leads_from_a_detection_to_the_raw_table(retriever, stand, two) -> 
     assert "snr_threshold" in Path(found["configuration"]).read_text()
     (stand / "outputs" / "retriever.db").rename(stand / "away.db")  # a version's folder tells it all
     assert found == told(retriever, "show", f"{two[1].name}/{one.source}/{one.observatory}/{one.lightcurve}/{one.peak}")
+    (stand / "away.db").rename(stand / "outputs" / "retriever.db")
     import h5py
 
     for product in (download, reduce, analyze):
