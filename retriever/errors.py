@@ -4,7 +4,9 @@
     ├── ConfigError        the config or the command line is wrong                 exit code 2
     ├── CatalogError       the catalog cannot be used                              exit code 2
     ├── DataError          one source's data cannot be used: that source *fails*
-    │   └── FileFormatError    a file is broken or is not what it says
+    │   ├── FileFormatError    a file is broken or is not what it says
+    │   └── FetchError         an archive did not answer, or answered with an error
+    │       └── AnswerCut          it answered with no more rows than it allows at once
     ├── StoreError         data, outputs or the database cannot be used            exit code 1
     │   ├── SegmentError       a segment is missing, altered or of another format
     │   ├── SchemaError        the database was made by a newer retriever
@@ -15,9 +17,11 @@ The text of each is one sentence that says what is wrong, where, and what to do 
 """
 
 __all__ = [
+    "AnswerCut",
     "CatalogError",
     "ConfigError",
     "DataError",
+    "FetchError",
     "FileFormatError",
     "HopelessRun",
     "LeaseLost",
@@ -55,6 +59,30 @@ class DataError(RetrieverError):
 
 class FileFormatError(DataError):
     """A file is broken, or is not what it says it is."""
+
+
+class FetchError(DataError):
+    """An archive did not answer, or answered with an error.
+
+    Attributes
+    ----------
+    passing
+        Whether the same question may have an answer a little later.
+    after_seconds
+        When to ask again, where the archive said so.
+    status
+        HTTP status; 0 where there was none.
+    """
+
+    def __init__(
+        self, text: str, *, passing: bool = False, after_seconds: float | None = None, status: int = 0
+    ) -> None:
+        super().__init__(text)
+        self.passing, self.after_seconds, self.status = passing, after_seconds, status
+
+
+class AnswerCut(FetchError):
+    """An archive cut its answer at its limit of rows."""
 
 
 class StoreError(RetrieverError):

@@ -1,5 +1,7 @@
 """Reading tables of any common format, exactly: no value, type or mask is changed on the way."""
 
+import gzip
+import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,9 +13,10 @@ import numpy as np
 from retriever.errors import FileFormatError, nearest
 from retriever.rawtable import Column, RawTable
 
-__all__ = ["SUFFIXES", "primary_header", "read_table"]
+__all__ = ["SUFFIXES", "primary_header", "read_bytes", "read_table"]
 
 Columns = Sequence[str] | None
+File = Path | io.BytesIO
 
 
 def read_table(path: Path, columns: Columns = None) -> RawTable:
@@ -39,6 +42,30 @@ def read_table(path: Path, columns: Columns = None) -> RawTable:
     FileFormatError
         When the file is missing, broken, or of no known format, or lacks a column that is asked for.
     """
+    return _read(path, path, columns)
+
+
+def read_bytes(data: bytes, name: str, columns: Columns = None) -> RawTable:
+    """Read the first table of what an archive sent; see `read_table`.
+
+    Parameters
+    ----------
+    data
+        The content of a file.
+    name
+        The file's name, whose suffix tells the format.
+    columns
+        Names of the columns to read; all, where none are given.
+
+    Examples
+    --------
+    >>> read_bytes(b"mjd,mag\\n58000.5,17.1\\n", "answer.csv").columns["mag"].tolist()
+    [17.1]
+    """
+    return _read(io.BytesIO(data), Path(name), columns)
+
+
+def _read(file: File, path: Path, columns: Columns) -> RawTable:
     name = path.name.lower().removesuffix(".gz")
     reader = SUFFIXES.get(name[name.rfind(".") :]) if "." in name else None
     if reader is None:
@@ -46,7 +73,7 @@ def read_table(path: Path, columns: Columns = None) -> RawTable:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            table = reader(path, columns)
+            table = reader(file, path, columns)
     except FileFormatError:
         raise
     except FileNotFoundError:
@@ -77,13 +104,14 @@ def _chosen(available: Sequence[str], columns: Columns, path: Path) -> list[str]
 # ---- text ------------------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, columns: Columns) -> RawTable:
+def _read_csv(file: File, path: Path, columns: Columns) -> RawTable:
     import pyarrow as pa
     from pyarrow import csv
 
     delimiter = "\t" if ".tsv" in path.name.lower() else ","
-    with pa.input_stream(str(path), compression="detect") as stream:
-        data = stream.read()
+    data = file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
     comments = []
     start = 0
     while data[start : start + 1] == b"#":
@@ -128,22 +156,26 @@ def _not_quite_integers(table: Any, body: Any, options: dict[str, Any]) -> dict[
     }
 
 
-def _read_text(path: Path, columns: Columns) -> RawTable:
+def _text_of(file: File) -> Any:
+    return file.getvalue().decode("utf-8", "replace") if isinstance(file, io.BytesIO) else file
+
+
+def _read_text(file: File, path: Path, columns: Columns) -> RawTable:
     from astropy.io import ascii
 
-    return _from_astropy(ascii.read(path), path, columns)
+    return _from_astropy(ascii.read(_text_of(file)), path, columns)
 
 
-def _read_ecsv(path: Path, columns: Columns) -> RawTable:
+def _read_ecsv(file: File, path: Path, columns: Columns) -> RawTable:
     from astropy.table import Table
 
-    return _from_astropy(Table.read(path, format="ascii.ecsv"), path, columns)
+    return _from_astropy(Table.read(_text_of(file), format="ascii.ecsv"), path, columns)
 
 
-def _read_votable(path: Path, columns: Columns) -> RawTable:
+def _read_votable(file: File, path: Path, columns: Columns) -> RawTable:
     from astropy.io.votable import parse
 
-    document = parse(path)
+    document = parse(file)
     for info in [*document.infos, *(info for resource in document.resources for info in resource.infos)]:
         if info.name == "QUERY_STATUS" and str(info.value).upper() == "ERROR":
             raise FileFormatError(f"{path} is an archive's error message: {' '.join(str(info.content).split())[:200]}")
@@ -175,11 +207,11 @@ def _plain_column(column: Any, name: str, path: Path) -> Column:
 # ---- Parquet -----------------------------------------------------------------------------------------------------
 
 
-def _read_parquet(path: Path, columns: Columns) -> RawTable:
+def _read_parquet(file: File, path: Path, columns: Columns) -> RawTable:
     import pyarrow.parquet as pq
 
-    names = _chosen(pq.read_schema(path).names, columns, path)
-    return _from_arrow(pq.read_table(path, columns=names), path, columns, ())
+    names = _chosen(pq.read_schema(file).names, columns, path)
+    return _from_arrow(pq.read_table(file, columns=names), path, columns, ())
 
 
 def _from_arrow(table: Any, path: Path, columns: Columns, comments: tuple[str, ...]) -> RawTable:
@@ -221,10 +253,10 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
 # ---- FITS --------------------------------------------------------------------------------------------------------
 
 
-def _read_fits(path: Path, columns: Columns) -> RawTable:
+def _read_fits(file: File, path: Path, columns: Columns) -> RawTable:
     from astropy.io import fits
 
-    with fits.open(path, memmap=columns is not None, lazy_load_hdus=False) as hdus:
+    with fits.open(file, memmap=columns is not None and isinstance(file, Path), lazy_load_hdus=False) as hdus:
         table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
         if table is None:
             raise FileFormatError(f"{path} has no table extension; fetch or make it again")
@@ -266,10 +298,10 @@ def primary_header(path: Path) -> dict[str, Any]:
 # ---- HDF5 --------------------------------------------------------------------------------------------------------
 
 
-def _read_hdf5(path: Path, columns: Columns) -> RawTable:
+def _read_hdf5(file: File, path: Path, columns: Columns) -> RawTable:
     import h5py
 
-    with h5py.File(path, "r", locking=False) as file:
+    with h5py.File(file, "r", locking=False) as file:
         node = _hdf5_table(file)
         if node is None:
             raise FileFormatError(
@@ -309,7 +341,7 @@ def _hdf5_column(values: Any, name: str, path: Path) -> Column:
     return data
 
 
-SUFFIXES: dict[str, Callable[[Path, Columns], RawTable]] = {
+SUFFIXES: dict[str, Callable[[File, Path, Columns], RawTable]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".ecsv": _read_ecsv,

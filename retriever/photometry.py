@@ -34,10 +34,11 @@ TIME_OFFSETS = {
     "jd": -MJD_OF_JD,
     "btjd": 2457000 - MJD_OF_JD,
     "bkjd": 2454833 - MJD_OF_JD,
+    "gaia": 2455197.5 - MJD_OF_JD,
 }
 """What to add, in days, to times of a format to have them as MJD.
 
-``btjd`` is TESS's BJD_TDB − 2457000, ``bkjd`` Kepler's BJD_TDB − 2454833.
+``btjd`` is TESS's BJD_TDB − 2457000, ``bkjd`` Kepler's BJD_TDB − 2454833, ``gaia`` Gaia's BJD_TCB − 2455197.5.
 """
 
 _POGSON = 2.5 / np.log(10.0)

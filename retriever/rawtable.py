@@ -118,7 +118,9 @@ class RawPhotometry:
     tables
         The answer's tables; none when the survey has no data.
     provenance
-        Where and how it was asked: address, request, time. Not part of the digest.
+        Where and how it was asked: address, request, release, status, time (`fetched`, UTC). Not part of the digest.
+    aliases
+        Other names of the source that the archive knows it by. Not part of the digest.
 
     Examples
     --------
@@ -128,6 +130,7 @@ class RawPhotometry:
 
     tables: tuple[RawTable, ...]
     provenance: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
 
     @property
     def n_rows(self) -> int:

@@ -86,6 +86,10 @@ class SourceTable:
         Further columns by name.
     skipped
         What was left out on reading, and why: reason to number of rows.
+    notes
+        Sentences for the user.
+    reference
+        What to cite; "" where it is not known.
 
     Raises
     ------
@@ -112,6 +116,8 @@ class SourceTable:
     aliases: tuple[tuple[str, ...], ...] = ()
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    reference: str = ""
 
     @classmethod
     def from_columns(cls, *, name: Any, ra: Any, dec: Any, **others: Any) -> "SourceTable":
@@ -136,6 +142,8 @@ class SourceTable:
             aliases=tuple(others.get("aliases") or ()),
             extra=dict(others.get("extra") or {}),
             skipped=dict(others.get("skipped") or {}),
+            notes=tuple(others.get("notes") or ()),
+            reference=str(others.get("reference") or ""),
             **numbers,
         )
 
@@ -205,6 +213,8 @@ class SourceTable:
             aliases=tuple(self.aliases[row] for row in rows) if self.aliases else (),
             extra={key: column[rows] for key, column in self.extra.items()},
             skipped=self.skipped,
+            notes=self.notes,
+            reference=self.reference,
             **{key: getattr(self, key)[rows] for key in _NUMBERS},
         )
 

@@ -58,6 +58,9 @@ class Observatory(Protocol):
 
     An observatory may also have ``stamps(sources) -> list[str]``: what it can tell cheaply, without fetching, of the
     state of each source's data (such as names, sizes and times of files). A changed stamp makes a source pending.
+
+    One that asks an archive has a field `client` (`retriever.client.http.Client`), and is left alone when
+    ``run.offline=true``. It may have ``settled(sources)``, which is called when the answers for these are safe on disk.
     """
 
     @property

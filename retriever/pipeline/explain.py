@@ -95,7 +95,7 @@ def explain(
     none_tried = {stage: np.zeros(len(sources), np.bool_) for stage in STAGES}
     found = []
     for name, state in standing.states.items():
-        need, undecided = needs(state, choice, none_tried)
+        need, undecided = needs(state, choice.of(name), none_tried)
         changed_above: list[str] = []
         for stage in STAGES:
             outcome = state.outcome(stage)
@@ -171,6 +171,8 @@ def _reasons(
     told("sent back by redo or verify", codes == Outcome.PENDING)
     told("failed before, tried again", one.outcome == Outcome.FAILED)
     told("blocked by a failure before", one.outcome == Outcome.BLOCKED)
+    if stage == "download":
+        told("older than run.refresh", there & np.isin(products.segment[np.maximum(entries, 0)], list(standing.stale)))
     told("file missing", there)
     names = sources.name[rest].tolist()
     of_any = products.among(set(names))

@@ -7,7 +7,7 @@ input of all later stages is the digest of the raw photometry with that of the c
 
 import itertools
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,20 @@ class Choice:
         True for the sources of the catalog that are asked for.
     retry
         Whether to try failed ones again.
+    not_asked
+        Observatories that are not asked for anything.
     """
 
     stages: tuple[str, ...]
     sources: Flags
     retry: bool = True
+    not_asked: frozenset[str] = frozenset()
+
+    def of(self, observatory: str) -> "Choice":
+        """What is asked for of one observatory."""
+        if observatory not in self.not_asked:
+            return self
+        return replace(self, stages=tuple(stage for stage in self.stages if stage != "download"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +117,7 @@ def derive(
     products: Mapping[str, Products],
     present: Mapping[int, Any] | set[int],
     stamps: Sequence[str] | None = None,
+    stale: Set[int] = frozenset(),
 ) -> SurveyState:
     """Derive what counts of one observatory's products.
 
@@ -121,12 +131,14 @@ def derive(
         Ids of the segments whose files are there.
     stamps
         The observatory's stamps of its data, where it has them.
+    stale
+        Ids of segments of raw data that are to be fetched again, though they are there.
     """
     asked = catalog.places
     if stamps is not None:
         asked = join_digests(asked, digest_each(stamp.encode() for stamp in stamps))
     none = Products.unpack([])
-    raw = _matched(catalog, asked, InputIndex(asked), products.get("download", none), present)
+    raw = _matched(catalog, asked, InputIndex(asked), products.get("download", none), set(present) - stale)
     inputs = join_digests(raw.digest, catalog.digests)
     stages, index = {"download": raw}, InputIndex(inputs)
     asking = set(catalog.name[(raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)].tolist())
@@ -241,7 +253,7 @@ def needs(state: SurveyState, choice: Choice, tried: Mapping[str, Flags]) -> tup
     upstream_done = np.ones(choice.sources.size, np.bool_)
     for stage in STAGES:
         outcome = state.outcome(stage)
-        lacking = (outcome == Outcome.PENDING) | (outcome == Outcome.BLOCKED)
+        lacking = ((outcome == Outcome.PENDING) & ~tried[stage]) | (outcome == Outcome.BLOCKED)
         if choice.retry:
             lacking |= (outcome == Outcome.FAILED) & ~tried[stage]
         need[stage] = lacking & upstream_done & choice.sources & (stage in choice.stages)

@@ -28,7 +28,7 @@ from retriever.pipeline.standing import SegmentRow, segment_sizes, stand
 from retriever.pipeline.task import Job, JobResult
 from retriever.pipeline.version import Version, environment
 from retriever.report.parameters import differing
-from retriever.report.tables import Counted, FreshCounts, write_tables
+from retriever.report.tables import Counted, FreshCounts, all_aliases, write_tables
 from retriever.report.versions import VersionFolder
 from retriever.source import SourceTable
 from retriever.store import asking
@@ -124,6 +124,8 @@ class Run:
         self._stopping = threading.Event()
         self._failed = self._failed_in_a_row = 0
         self._is_current = True
+        self._fetched_after = settings.fetched_after
+        self._not_refreshed: list[str] = []
         self._fresh = FreshCounts()
         self._state_now: tuple[Mapping[str, SurveyState], Mapping[int, SegmentRow]]
 
@@ -176,14 +178,16 @@ class Run:
         adopt(self.database, unknown_segments(self.database, segment_sizes(self.recipe), roots), roots, run=self.name)
 
     def _states(self) -> tuple[Mapping[str, SurveyState], Mapping[int, SegmentRow]]:
-        standing = stand(self.recipe, self.sources, self._stamps, self.database)
+        standing = stand(self.recipe, self.sources, self._stamps, self.database, fetched_after=self._fetched_after)
         return standing.states, standing.segments
 
     def _tasks(self, states: Mapping[str, SurveyState], tried: Mapping[str, Any]) -> list[Task]:
         return [
             task
             for name, state in states.items()
-            for task in cut_tasks(name, state, self._choice, self.sources.ra, self.engine.batch_size, tried[name])
+            for task in cut_tasks(
+                name, state, self._choice.of(name), self.sources.ra, self.engine.batch_size, tried[name]
+            )
         ]
 
     # ---- working ------------------------------------------------------------------------------------------------
@@ -282,6 +286,8 @@ class Run:
         tried: Mapping[str, Any],
     ) -> None:
         """Publish what jobs made, and count."""
+        for task, result in finished:
+            self._keep_earlier_answers(task, result)
         batches = [batch for _, result in finished for batch in result.batches]
         if batches:
             self.database.publish(batches, run=self.name, tokens=leases.tokens)
@@ -301,6 +307,22 @@ class Run:
             if result.error:
                 log.debug("%s", result.error_trace)
                 raise StoreError(result.error)
+
+    def _keep_earlier_answers(self, task: Task, result: JobResult) -> None:
+        """Where a source could not be fetched again, what it had stays, and the next run asks again."""
+        if self._fetched_after is None:
+            return
+        raw = self._state_now[0][task.observatory].stages["download"].digest[task.rows]
+        key = self.recipe.specs[task.observatory]["download"].key
+        for batch in result.batches:
+            told = batch.tables["sources"]
+            kept = (told["outcome"] == Outcome.FAILED) & (raw != b"") & (batch.stage_key == key)
+            if kept.any():
+                told["outcome"][kept], told["digest"][kept] = Outcome.PENDING, raw[kept]
+                self._not_refreshed += [
+                    f"{told['name'][k]} ({task.observatory}, download): {told['message'][k]}; its earlier answer stays"
+                    for k in np.flatnonzero(kept).tolist()
+                ]
 
     def _add_counts(self, result: JobResult) -> None:
         for batch in result.batches:
@@ -348,7 +370,9 @@ class Run:
     def _finish(self) -> None:
         """Write the version's tables, and count where it stands."""
         states, segments = self._state_now if self._is_current else self._states()
-        self.summary.failures = _count(self.summary, states, self.sources)
+        self.summary.failures = _count(self.summary, states, self.sources) + self._not_refreshed
+        self._say_what_is_not_on_disk(states)
+        aliases = self._aliases(states)
         counted = Counted(
             sources=self.sources,
             states=states,
@@ -359,22 +383,46 @@ class Run:
             rows=self.database.rows,
             columns=self.database.columns,
             fresh=self._fresh,
+            aliases=aliases,
         )
         if write_tables(self.version.folder, counted):
-            self.database.add_sources(_source_rows(self.sources))
+            self.database.add_sources(_source_rows(self.sources, aliases))
         vars(self.summary).update(_counts(self.version.folder))
         self.summary.mixed = _mixed(asking.environments_of(self.database, self._ids.values()))
         if self.summary.state == "complete":
             self.summary.state = self._state(states)
 
+    def _say_what_is_not_on_disk(self, states: Mapping[str, SurveyState]) -> None:
+        for name in sorted(self._choice.not_asked):
+            missing = np.flatnonzero((states[name].outcome("download") == Outcome.PENDING) & self._choice.sources)
+            if missing.size:
+                log.warning(
+                    "%d source(s) have no raw data of %s on disk, the first is %s, and run.offline=true",
+                    missing.size, name, self.sources.name[missing[0]],
+                )  # fmt: skip
+
+    def _aliases(self, states: Mapping[str, SurveyState]) -> dict[int, tuple[str, ...]]:
+        """Other names that archives told, by the source's row in the catalog."""
+        found: dict[int, tuple[str, ...]] = {}
+        for state in states.values():
+            raw = state.stages["download"]
+            told = list(self.database.found_aliases(np.unique(raw.segment[raw.segment >= 0]).tolist()))
+            places = zip(raw.segment.tolist(), raw.row.tolist(), strict=True) if told else ()
+            row_at = {place: k for k, place in enumerate(places)}
+            for segment, row, names in told:
+                if (segment, row) in row_at:
+                    k = row_at[segment, row]
+                    found[k] = (*found.get(k, ()), *names)
+        return found
+
     def _state(self, states: Mapping[str, SurveyState]) -> str:
         codes = np.concatenate([state.outcome(stage) for state in states.values() for stage in STAGES])
-        if (codes == Outcome.FAILED).any():
+        if (codes == Outcome.FAILED).any() or self._not_refreshed:
             return "failures"
         return "partial" if (codes == Outcome.PENDING).any() else "complete"
 
 
-def choose(sources: SourceTable, settings: RunSettings) -> Choice:
+def choose(sources: SourceTable, settings: RunSettings, recipe: Recipe) -> Choice:
     """Which part of the work the settings ask for.
 
     Raises
@@ -382,7 +430,13 @@ def choose(sources: SourceTable, settings: RunSettings) -> Choice:
     CatalogError
         When they name a source that the catalog does not have.
     """
-    return Choice(stages=tuple(settings.stages), sources=_selected(sources, settings), retry=settings.retry)
+    asking = {name for name, survey in recipe.surveys.items() if hasattr(survey.observatory, "client")}
+    return Choice(
+        stages=tuple(settings.stages),
+        sources=_selected(sources, settings),
+        retry=settings.retry,
+        not_asked=frozenset(asking) if settings.offline else frozenset(),
+    )
 
 
 def _selected(sources: SourceTable, settings: RunSettings) -> Any:
@@ -445,7 +499,7 @@ def _mixed(environments: Sequence[Mapping[str, str]]) -> list[str]:
     ]
 
 
-def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:
+def _source_rows(sources: SourceTable, told: Mapping[int, tuple[str, ...]]) -> list[dict[str, Any]]:
     columns: list[Any] = [
         sources.name,
         sources.digests.astype(np.str_),
@@ -457,8 +511,7 @@ def _source_rows(sources: SourceTable) -> list[dict[str, Any]]:
     ]
     keys = ("name", "digest", "ra", "dec", "epoch", "mag", "band")
     lists = [column if isinstance(column, list) else column.tolist() for column in columns]
-    aliases = sources.aliases or [()] * len(sources)
     return [
         {**dict(zip(keys, row, strict=True)), "aliases": list(names)}
-        for row, names in zip(zip(*lists, strict=True), aliases, strict=True)
+        for row, names in zip(zip(*lists, strict=True), all_aliases(sources, told), strict=True)
     ]

@@ -72,7 +72,7 @@ def open_session(config: Any) -> Session:
         recipe=recipe,
         sources=sources,
         stamps=stamps_of(recipe, sources),
-        choice=choose(sources, settings),
+        choice=choose(sources, settings, recipe),
         version=make_version(project, setup.components["catalog"], sources, recipe, state),
         settings=settings,
         address=typed(StoreSettings, setup.plain["store"], "store").address(url_from_environment()),
@@ -130,7 +130,14 @@ def plan_config(config: Any) -> Preview:
         if database is not None:
             renew(session.paths.outputs_root, session.paths.data_root, database)
         found, _ = read_batches(unknown_segments(database, segment_sizes(recipe), recipe.roots), recipe.roots)
-        standing = stand(recipe, session.sources, session.stamps, database, [batch for _, batch in found])
+        standing = stand(
+            recipe,
+            session.sources,
+            session.stamps,
+            database,
+            [batch for _, batch in found],
+            session.settings.fetched_after,
+        )
         candidates = asking.versions_by_run(database, version.inputs["project"]["name"]) if database else []
     name, before = reference_version(session.paths.outputs_root, candidates, version.name)
     now = {"inputs": version.inputs, "code": recipe.code}

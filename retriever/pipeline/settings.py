@@ -1,8 +1,10 @@
 """Settings of a run that cannot change its results."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from retriever.client.duration import seconds_of
 from retriever.errors import ConfigError, nearest
 from retriever.outcome import STAGES
 
@@ -25,6 +27,10 @@ class RunSettings:
         Whether to try again what failed in an earlier run.
     max_failures, max_failures_in_a_row
         Stop when more sources failed in this run, in all or one after the other; null for never.
+    offline
+        Ask no archive: sources without raw data on disk stay pending, and are said to.
+    refresh
+        Ask archives again for raw data (and catalogs) older than this, as in ``30d``; null for never.
     verbose
         Whether to show tracebacks and the log.
     """
@@ -36,14 +42,25 @@ class RunSettings:
     retry: bool = True
     max_failures: int | None = None
     max_failures_in_a_row: int | None = 200
+    offline: bool = False
+    refresh: str | None = None
     verbose: bool = False
 
     def __post_init__(self) -> None:
         for stage in self.stages:
             if stage not in STAGES:
                 raise ConfigError(f"run.stages has {stage!r}{nearest(stage, STAGES)}")
+        if self.refresh is not None:
+            seconds_of(self.refresh, "run.refresh")
         if self.start < 0 or (self.stop is not None and self.stop < self.start):
             raise ConfigError(f"run.start={self.start} and run.stop={self.stop}; give 0 <= start <= stop")
+
+    @property
+    def fetched_after(self) -> datetime | None:
+        """Raw data that was fetched before this moment is fetched again; None where all counts."""
+        if self.refresh is None:
+            return None
+        return datetime.now(UTC) - timedelta(seconds=seconds_of(self.refresh, "run.refresh"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +110,15 @@ class Paths:
         Raw photometry, shared by all projects.
     outputs
         Everything else that runs make.
+    catalogs
+        Where downloaded catalogs are kept.
     lightcurves
         Light curves of your own that folder observatories read.
     """
 
     data: str = "data"
     outputs: str = "outputs"
+    catalogs: str = "catalogs"
     lightcurves: str | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from retriever.pipeline.plan import SurveyState, derive
 from retriever.pipeline.recipe import Recipe
@@ -29,11 +30,14 @@ class Standing:
         Observatory and stage to all products there are of it, superseded ones too.
     segments
         Id to the segments whose files are there.
+    stale
+        Ids of segments of raw data that are to be fetched again.
     """
 
     states: Mapping[str, SurveyState]
     products: Mapping[str, Mapping[str, Products]]
     segments: Mapping[int, SegmentRow]
+    stale: frozenset[int] = frozenset()
 
 
 def stand(
@@ -42,6 +46,7 @@ def stand(
     stamps: Mapping[str, Sequence[str]],
     database: Database | None,
     unknown: Iterable[Batch] = (),
+    fetched_after: datetime | None = None,
 ) -> Standing:
     """See where a version stands.
 
@@ -51,6 +56,8 @@ def stand(
         None where there is no database yet.
     unknown
         Segments on disk that the database does not know, to be counted as if it did.
+    fetched_after
+        Raw data that was fetched before is to be fetched again; None where all counts.
     """
     on_disk = segment_sizes(recipe)
     keys = [spec.key for specs in recipe.specs.values() for spec in specs.values()]
@@ -69,10 +76,19 @@ def stand(
         name: Stored({stage: packed[spec.key] for stage, spec in of_stages.items()})
         for name, of_stages in recipe.specs.items()
     }
+    stale: frozenset[int] = frozenset()
+    if fetched_after is not None and database:
+        raw = [
+            ids[of["download"].key]
+            for name, of in recipe.specs.items()
+            if of["download"].key in ids and name not in stamps
+        ]
+        stale = frozenset(database.segments_before(raw, fetched_after))
     return Standing(
-        states={name: derive(sources, stored[name], present, stamps.get(name)) for name in recipe.specs},
+        states={name: derive(sources, stored[name], present, stamps.get(name), stale) for name in recipe.specs},
         products=stored,
         segments=present,
+        stale=stale,
     )
 
 

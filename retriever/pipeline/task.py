@@ -150,7 +150,7 @@ class _Work:
 
     def _download(self) -> None:
         answers = download(self.survey.observatory, self.sources)
-        fetched = datetime.now(UTC).isoformat(timespec="seconds")
+        fetched = datetime.now(UTC).isoformat(timespec="milliseconds")
         book = _Book(self.n)
         kept: list[RawPhotometry | None] = []
         provenance = []
@@ -165,7 +165,7 @@ class _Work:
             self.raw_digests[k] = digest.encode()
             self.empty[k] = answer.is_empty
             book.set(k, Outcome.EMPTY if answer.is_empty else Outcome.DONE, answer.n_rows, digest)
-            provenance.append(json.dumps({**answer.provenance, "fetched": fetched}, sort_keys=True))
+            provenance.append(json.dumps({"fetched": fetched, **answer.provenance}, sort_keys=True))
         self.raw = kept
         rows = [k for k, answer in enumerate(kept) if answer is not None]
         index = {
@@ -173,6 +173,7 @@ class _Work:
             "n_tables": np.array([len(kept[k].tables) for k in rows], np.int64),  # type: ignore[union-attr]
             "n_rows": np.array([kept[k].n_rows for k in rows], np.int64),  # type: ignore[union-attr]
             "provenance": np.array([provenance[k] for k in rows], np.str_),
+            "aliases": np.array([json.dumps(kept[k].aliases) for k in rows], np.str_),  # type: ignore[union-attr]
         }
         self._write("download", book, self.job.asked, {"raw_index": index, **layout.pack_raw(kept)})
 
@@ -312,15 +313,24 @@ class _Work:
     def collect(self) -> None:
         """Wait for the files, and put what they hold into the result."""
         for stage, file, tables in self.written:
+            segment = file.result() if file else None
+            if stage == "download" and segment is not None:
+                self._settle()
             self.result.batches.append(
                 Batch(
                     stage_key=self.specs[stage].key,
                     root=self.recipe.root_word(stage),
-                    file=file.result() if file else None,
+                    file=segment,
                     tables=tables,
                 )
             )
             self.result.outcomes[stage] = tables["sources"]["outcome"].tolist()
+
+    def _settle(self) -> None:
+        """Tell the observatory which answers are safe on disk."""
+        settled = getattr(self.survey.observatory, "settled", None)
+        if settled is not None:
+            settled([source for source, raw in zip(self.sources, self.raw, strict=True) if raw is not None])
 
 
 class _Book:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.errors import ConfigError, DataError, nearest
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
@@ -19,7 +20,8 @@ __all__ = ["Columns", "StandardReducer"]
 class Columns:
     """Names of a survey's columns; "" for what it does not have.
 
-    Either a magnitude or a flux is needed, with its error where there is one.
+    Either a magnitude or a flux is needed, with its error where there is one. `zero_point` is the magnitude of one
+    unit of flux in these columns; null for the reducer's.
     """
 
     time: str = "mjd"
@@ -34,6 +36,7 @@ class Columns:
     dec: str = ""
     series: str = ""
     extra: list[str] = field(default_factory=list)
+    zero_point: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,13 @@ class StandardReducer:
     ----------
     columns
         Which column is what.
+    bands
+        For tables with columns for each band in one row: name of the band to its columns. `columns` is not used then.
+        Rows without a time or a value in a band are no epochs of it.
+    band_names
+        Names of the bands by what the survey writes, as in ``{"1": g}``; what is not in it stays as it is.
     time_format
-        "mjd", "jd", "btjd" (TESS) or "bkjd" (Kepler).
+        "mjd", "jd", "btjd" (TESS), "bkjd" (Kepler) or "gaia".
     time_scale, time_reference, exposure_point
         What the times mean; see `retriever.lightcurve.TimeSystem`.
     flag_mask
@@ -69,6 +77,8 @@ class StandardReducer:
     """
 
     columns: Columns = field(default_factory=Columns)
+    bands: dict[str, Columns] = field(default_factory=dict)
+    band_names: dict[str, str] = field(default_factory=dict)
     time_format: str = "mjd"
     time_scale: str = "utc"
     time_reference: str = "observer"
@@ -88,7 +98,12 @@ class StandardReducer:
 
     def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
         """Reduce one source."""
-        parts = [self._reduce_table(table) for table in raw.tables if table.n_rows]
+        tables = [table for table in raw.tables if table.n_rows]
+        if self.bands:
+            wide = self.bands.items()
+            parts = [self._reduce_table(table, names, band) for table in tables for band, names in wide]
+        else:
+            parts = [self._reduce_table(table, self.columns, self.band) for table in tables]
         if len(parts) == 1:
             return parts[0]
         dropped: dict[str, int] = {}
@@ -99,15 +114,16 @@ class StandardReducer:
                 dropped[reason] = dropped.get(reason, 0) + count
         return Reduction(lightcurves=numbered(lightcurves), dropped=dropped)
 
-    def _reduce_table(self, table: RawTable) -> Reduction:
-        names, n = self.columns, table.n_rows
+    def _reduce_table(self, table: RawTable, names: Columns, band: str) -> Reduction:
+        n = table.n_rows
+        zero_point = self.zero_point if names.zero_point is None else names.zero_point
         data: dict[str, Any] = {"time": to_mjd(self._floats(table, names.time), self.time_format)}
         data["exptime"] = (
             self._floats(table, names.exptime)
             if names.exptime
             else np.full(n, np.nan if self.exptime is None else self.exptime)
         )
-        data |= self._photometry(table)
+        data |= self._photometry(table, names, zero_point)
         if names.flag:
             data["flag"] = integers(self._column(table, names.flag), names.flag)
             data["qflag"] = (data["flag"] & self.flag_mask) != 0
@@ -118,7 +134,7 @@ class StandardReducer:
                 data[key] = self._floats(table, getattr(names, key))
         for name in names.extra:
             data[name] = np.ma.getdata(self._column(table, name))
-        bands = self._column(table, names.band) if names.band else None
+        bands = self._column(table, names.band) if names.band and not self.bands else None
         series = self._column(table, names.series) if names.series else None
         system = TimeSystem(
             scale=self.time_scale,
@@ -126,24 +142,34 @@ class StandardReducer:
             point=self.exposure_point,  # type: ignore[arg-type]
         )
         return cut(
-            [((one or self.band, two), rows) for (one, two), rows in group_rows(n, bands, series)],
+            [
+                ((self.band_names.get(one, one) or band, two), self._measured(data, rows))
+                for (one, two), rows in group_rows(n, bands, series)
+            ],
             data,
             gap=self.gap,
-            zero_point=self.zero_point,
+            zero_point=zero_point,
             flux_unit=self.flux_unit,
             time_system=system,
         )
 
-    def _photometry(self, table: RawTable) -> dict[str, Any]:
-        names = self.columns
+    def _measured(self, data: dict[str, Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of a band: where a row has several bands, those with a value in it."""
+        if not self.bands:
+            return rows
+        measured = np.isfinite(data["time"][rows]) & (np.isfinite(data["flux"][rows]) | np.isfinite(data["mag"][rows]))
+        kept: NDArray[np.int64] = rows[measured]
+        return kept
+
+    def _photometry(self, table: RawTable, names: Columns, zero_point: float) -> dict[str, Any]:
         brightness = names.mag or names.flux
         error = names.mag_err if names.mag else names.flux_err
         values = self._floats(table, brightness)
         errors = self._floats(table, error) if error else np.full(values.size, np.nan)
         if names.mag:
-            flux, flux_err = mag_to_flux(values, errors, self.zero_point)
+            flux, flux_err = mag_to_flux(values, errors, zero_point)
             return {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
-        mag, mag_err = flux_to_mag(values, errors, self.zero_point)
+        mag, mag_err = flux_to_mag(values, errors, zero_point)
         return {"flux": values, "flux_err": errors, "mag": mag, "mag_err": mag_err}
 
     def _floats(self, table: RawTable, name: str) -> Any:

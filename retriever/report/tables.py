@@ -19,7 +19,7 @@ from retriever.source import SourceTable
 from retriever.store.files import temporary_path
 from retriever.store.layout import count_epochs
 
-__all__ = ["TABLES", "Counted", "FreshCounts", "write_lightcurves", "write_tables"]
+__all__ = ["TABLES", "Counted", "FreshCounts", "all_aliases", "write_lightcurves", "write_tables"]
 
 TABLES = (
     "products.parquet",
@@ -105,6 +105,8 @@ class Counted:
         Columns of an indexed table with their types.
     fresh
         Counts of epochs that this run's workers made.
+    aliases
+        Other names that archives told, by the source's row in the catalog.
     """
 
     sources: SourceTable
@@ -114,6 +116,7 @@ class Counted:
     rows: Callable[[str, list[int]], Iterator[dict[str, Any]]]
     columns: Callable[[str], dict[str, type]]
     fresh: FreshCounts
+    aliases: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def write_tables(folder: Path, counted: Counted) -> bool:
@@ -126,7 +129,7 @@ def write_tables(folder: Path, counted: Counted) -> bool:
         return False
     try:
         (folder / "products.parquet").unlink(missing_ok=True)
-        _write_parquet(folder / "sources.parquet", iter([_source_columns(counted.sources)]))
+        _write_parquet(folder / "sources.parquet", iter([_source_columns(counted.sources, counted.aliases)]))
         for table, stage in (
             ("lightcurves", "reduce"),
             ("detections", "analyze"),
@@ -242,12 +245,16 @@ def _write_parquet(path: Path, chunks: Iterator[dict[str, Any]], metadata: Mappi
         raise
 
 
-def _source_columns(sources: SourceTable) -> dict[str, Any]:
+def all_aliases(sources: SourceTable, told: Mapping[int, tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Other names of each source: the catalog's, then those that archives told."""
+    known = sources.aliases or ((),) * len(sources)
+    return [tuple(dict.fromkeys((*names, *told.get(row, ())))) for row, names in enumerate(known)]
+
+
+def _source_columns(sources: SourceTable, told: Mapping[int, tuple[str, ...]]) -> dict[str, Any]:
     names = ("name", "ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err", "band")
     columns = {name: getattr(sources, name) for name in names}
-    columns["aliases"] = np.array(
-        [" ".join(map(json.dumps, aliases)) for aliases in sources.aliases] or [""] * len(sources)
-    )
+    columns["aliases"] = np.array([" ".join(map(json.dumps, names)) for names in all_aliases(sources, told)])
     columns |= sources.extra
     return {**columns, "digest": sources.digests.astype(np.str_)}
 

@@ -201,6 +201,23 @@ class Database:
                 number: (root, path, size, digest) for number, root, path, size, digest in connection.execute(query)
             }
 
+    def segments_before(self, stage_ids: Iterable[int], moment: datetime) -> list[int]:
+        """Ids of the segments of some stages that were made (raw data: fetched) before a moment."""
+        query = select(models.Segment.id, models.Segment.created).where(models.Segment.stage_id.in_(list(stage_ids)))
+        with self.reading() as connection:
+            return [number for number, created in connection.execute(query) if _aware(created) < moment]
+
+    def found_aliases(self, segment_ids: Sequence[int]) -> Iterator[tuple[int, int, list[str]]]:
+        """Other names of sources that archives told: segment, row of the source in it, names."""
+        model = models.RawPhotometry.__table__
+        with self.reading() as connection:
+            for start in range(0, len(segment_ids), 500):
+                query = select(model.c.segment_id, model.c.source_row, model.c.aliases).where(
+                    model.c.segment_id.in_(segment_ids[start : start + 500]), model.c.aliases != "[]"
+                )
+                for segment, row, aliases in connection.execute(query.order_by(model.c.segment_id, model.c.row)):
+                    yield segment, row, json.loads(aliases)
+
     def products(self, stage_id: int) -> Products:
         """All products of a stage."""
         return Products.unpack(self.packed_products(stage_id))
@@ -302,7 +319,7 @@ class Database:
                 "size": file.size,
                 "n_sources": len(batch.tables["sources"]["name"]),
                 "run": run,
-                "created": now,
+                "created": _fetched(batch) or now,
             }
             for path, (file, batch) in fresh.items()
         ]
@@ -324,11 +341,14 @@ class Database:
     # ---- sources, versions, runs --------------------------------------------------------------------------------
 
     def add_sources(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write down sources that are not known yet."""
+        """Write down sources, and what other names they have."""
         dialect = _dialect(self.engine.dialect.name)
         with self.writing() as connection:
             statement: Any = dialect.insert(models.Source)
-            connection.execute(statement.on_conflict_do_nothing(), list(rows))
+            told = {"aliases": statement.excluded.aliases}
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["name", "digest"], set_=told), list(rows)
+            )
 
     def record_version(
         self,
@@ -427,8 +447,21 @@ class Database:
                     }
 
 
+def _fetched(batch: Batch) -> datetime | None:
+    """When the first of a batch's raw data was fetched."""
+    told = [json.loads(text).get("fetched") for text in batch.tables.get("raw_index", {}).get("provenance", ()) if text]
+    moments = [_aware(datetime.fromisoformat(one)) for one in told if one]
+    return min(moments, default=None)
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def indexed_columns(table: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:
     """Columns of a segment's table as the database has them."""
+    if table == "raw_index" and "aliases" not in columns:  # a segment of before archives told other names
+        return {**columns, "aliases": ["[]"] * len(columns["source"])}
     if table != "properties":
         return columns
     return {"source": columns["source"], "values": _json_rows(columns)}

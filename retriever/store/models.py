@@ -28,7 +28,7 @@ __all__ = [
     "VersionStage",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the schema. A newer database is refused, an older one made anew from segments."""
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -118,6 +118,7 @@ class RawPhotometry(_Row, Base):
     n_tables: Mapped[int] = mapped_column(Integer)
     n_rows: Mapped[int] = mapped_column(BigInteger)
     provenance: Mapped[str] = mapped_column(Text)
+    aliases: Mapped[str] = mapped_column(Text)
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 

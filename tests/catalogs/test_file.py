@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from retriever.catalogs.file import CatalogColumns, FileCatalog, Magnitude
+from retriever.catalogs.file import FileCatalog
+from retriever.catalogs.tabular import CatalogColumns, Magnitude
 from retriever.errors import CatalogError
 from tests.conftest import ROOT
 

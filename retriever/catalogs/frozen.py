@@ -1,0 +1,227 @@
+"""Downloaded catalogs on disk: a Parquet file each that is never changed, and beside it the story of its origin."""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.client.duration import seconds_of
+from retriever.client.http import Client
+from retriever.client.inbox import now
+from retriever.errors import CatalogError, FetchError
+from retriever.formats import read_table
+from retriever.rawtable import RawPhotometry, RawTable
+
+__all__ = ["Fetched", "FrozenCatalogs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A catalog just downloaded.
+
+    Attributes
+    ----------
+    write
+        Writes it to a path as Parquet.
+    digest
+        Of its content.
+    address
+        Where it came from.
+    """
+
+    write: Callable[[Path], None]
+    digest: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenCatalogs:
+    """The folder of downloaded catalogs: ``<name>_<digest>.parquet`` with a story in ``<name>_<digest>.json``.
+
+    Attributes
+    ----------
+    folder
+        Where they lie.
+    name
+        First word of the files' names.
+    request
+        What is asked for, as plain data; whoever asks the same gets the file that is there.
+    reference
+        What to cite.
+    """
+
+    folder: Path
+    name: str
+    request: Mapping[str, Any]
+    reference: str
+
+    def get(self, client: Client, fetch: Callable[[Path], Fetched], key: str) -> tuple[Path, tuple[str, ...]]:
+        """The file of this request: that on disk, or a new one where there is none or it is to be refreshed.
+
+        Parameters
+        ----------
+        client
+            Says whether to ask at all (`offline`) and from what age on to ask again (`refresh`).
+        fetch
+            Downloads it; it is given a folder for files on the way.
+        key
+            Column that names its rows, to say what changed.
+
+        Returns
+        -------
+        path
+            Of the file.
+        notes
+            What changed, in sentences.
+
+        Raises
+        ------
+        CatalogError
+            When it is neither on disk nor to be had.
+        """
+        there = self._there()
+        if there is not None and (client.offline or not self._is_old(there, client.refresh)):
+            return there, ()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{_plain(self.name)}-", dir=self.folder) as scratch:
+                path = self._keep(fetch(Path(scratch)))
+        except FetchError as error:
+            if there is not None:
+                return there, (f"catalog {self.name} could not be fetched again, the one on disk is used: {error}",)
+            raise CatalogError(f"catalog {self.name} is not on disk, and {error}") from error
+        except OSError as error:
+            raise CatalogError(f"cannot write to {self.folder}: {error.strerror or error}; free some space") from error
+        return path, (() if there is None else (self._changes(there, path, key),))
+
+    def _there(self) -> Path | None:
+        """The newest file of this request."""
+        found = [
+            (story.get("fetched", ""), path.with_suffix(".parquet"))
+            for path in sorted(self.folder.glob(f"{_plain(self.name)}_*.json"))
+            if (story := _story(path)).get("request") == self._request()
+        ]
+        found = [(fetched, path) for fetched, path in found if path.exists()]
+        return max(found)[1] if found else None
+
+    def _request(self) -> Any:
+        return json.loads(json.dumps(self.request, sort_keys=True))
+
+    def _is_old(self, path: Path, refresh: str | None) -> bool:
+        if refresh is None:
+            return False
+        fetched = datetime.fromisoformat(_story(path.with_suffix(".json"))["fetched"])
+        return fetched < datetime.now(UTC) - timedelta(seconds=seconds_of(refresh, "run.refresh"))
+
+    def _keep(self, fetched: Fetched) -> Path:
+        path = self.folder / f"{_plain(self.name)}_{fetched.digest[:12]}.parquet"
+        story = {
+            "name": self.name, "request": self._request(), "address": fetched.address, "fetched": now(),
+            "digest": fetched.digest, "reference": self.reference,
+        }  # fmt: skip
+        beside, story_beside = path.with_name(f".{path.name}"), path.with_name(f".{path.stem}.json")
+        try:
+            if not path.exists():
+                fetched.write(beside)
+                beside.replace(path)
+            story["rows"] = _n_rows(path)
+            story_beside.write_text(json.dumps(story, indent=2) + "\n", encoding="utf-8")
+            story_beside.replace(path.with_suffix(".json"))
+        finally:
+            beside.unlink(missing_ok=True)
+            story_beside.unlink(missing_ok=True)
+        return path
+
+    def _changes(self, before: Path, after: Path, key: str) -> str:
+        if before == after:
+            return f"catalog {self.name} was fetched again and is the same"
+        old, new = (_rows_by(key, path) for path in (before, after))
+        changed = sum(old[name] != new[name] for name in old.keys() & new.keys())
+        return (
+            f"catalog {self.name} was fetched again: {len(new.keys() - old.keys())} rows are new, "
+            f"{len(old.keys() - new.keys())} gone, {changed} changed"
+        )
+
+
+def freeze_table(table: RawTable, address: str) -> Fetched:
+    """A table in memory as a download."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def write(path: Path) -> None:
+        arrays = {}
+        for name, column in table.columns.items():
+            values = np.ma.getdata(column)
+            texts = values.astype(np.str_) if values.dtype.kind in "SU" else values
+            arrays[name] = pa.array(texts, mask=np.ma.getmaskarray(column) if np.ma.isMaskedArray(column) else None)
+        pq.write_table(pa.table(arrays), path)
+
+    return Fetched(write=write, digest=RawPhotometry(tables=(table,)).digest(), address=address)
+
+
+def freeze_fits(path: Path, address: str, rows_at_once: int = 1 << 16) -> Fetched:
+    """A FITS table on disk (not compressed) as a download: written as Parquet piece by piece, in little memory."""
+
+    def write(to: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        from astropy.io import fits
+
+        with fits.open(path, memmap=True) as hdus:
+            table = next(hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
+            names, writer = [name for name in table.columns.names if table.data.dtype[name].shape == ()], None
+            try:
+                for first in range(0, len(table.data), rows_at_once):
+                    part = table.data[first : first + rows_at_once]
+                    piece = pa.table({name: _arrow_values(np.asarray(part[name])) for name in names})
+                    writer = writer or pq.ParquetWriter(to, piece.schema)
+                    writer.write_table(piece)
+            finally:
+                if writer is not None:
+                    writer.close()
+
+    return Fetched(write=write, digest=_file_digest(path), address=address)
+
+
+def _arrow_values(values: Any) -> Any:
+    import pyarrow as pa
+
+    if values.dtype.kind in "SU":
+        return pa.array(np.char.strip(values.astype(np.str_)).tolist(), pa.string())
+    return pa.array(values.astype(values.dtype.newbyteorder("=")))
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _story(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _n_rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _rows_by(key: str, path: Path) -> dict[Any, Sequence[Any]]:
+    table = read_table(path)
+    columns = [column.tolist() for column in table.columns.values()]
+    return {name: repr(row) for name, *row in zip(table.columns[key].tolist(), *columns, strict=True)}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.") or "catalog"

@@ -1,0 +1,244 @@
+"""What all catalogs that come from a table have in common: which column is what, and which rows are wanted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.catalogs.where import columns_in, rows_where
+from retriever.errors import CatalogError, FileFormatError
+from retriever.identity import random_stream
+from retriever.rawtable import Column, RawTable
+from retriever.source import SourceTable
+
+__all__ = ["CatalogColumns", "Loaded", "Magnitude", "TableCatalog"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogColumns:
+    """Names of a catalog's columns; "" for what it does not have. Units as in `retriever.source.Source`."""
+
+    name: str = "name"
+    ra: str = "ra"
+    dec: str = "dec"
+    pmra: str = ""
+    pmdec: str = ""
+    parallax: str = ""
+    epoch: str = ""
+    aliases: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Magnitude:
+    """Columns of one magnitude and its error, and the name of its band (or the column that names it)."""
+
+    mag: str = ""
+    mag_err: str = ""
+    band: str = ""
+    band_column: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A table that sources are made from.
+
+    Attributes
+    ----------
+    table
+        With at least the wanted columns.
+    where
+        What it is, for messages.
+    notes
+        Sentences for the user: what changed since the table was fetched before.
+    reference
+        What to cite; "" where it is not known.
+    """
+
+    table: RawTable
+    where: str
+    notes: tuple[str, ...] = ()
+    reference: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableCatalog:
+    """Sources from a table. Kinds of catalogs say where the table comes from, by `read`.
+
+    Parameters
+    ----------
+    columns
+        Which column is what.
+    magnitudes
+        Magnitudes by name; the first known one of a source is its magnitude, in their order.
+    preferred
+        Name of the magnitude to prefer; "" for the first.
+    epoch
+        Julian year of the positions, where no column gives it.
+    frame
+        "icrs", "fk5" or "galactic": frame of the positions.
+    skip_without_position
+        Whether to leave out rows without a position (and count them) rather than refuse the catalog.
+    where
+        Expression on the table's columns that rows must fulfil, as in ``Gmag < 17 and Pwd > 0.75``; "" for all.
+    sample
+        Number of rows to take at random; null for all.
+    limit
+        Number of rows to take at most, the first ones; null for all.
+    seed
+        Of the sample.
+    """
+
+    columns: CatalogColumns = field(default_factory=CatalogColumns)
+    magnitudes: dict[str, Magnitude] = field(default_factory=dict)
+    preferred: str = ""
+    epoch: float = 2000.0
+    frame: str = "icrs"
+    skip_without_position: bool = False
+    where: str = ""
+    sample: int | None = None
+    limit: int | None = None
+    seed: int = 0
+
+    @property
+    def condition(self) -> str:
+        """What rows must fulfil, as an expression on the table's columns."""
+        return self.where
+
+    def read(self, wanted: Sequence[str]) -> Loaded:
+        """Read the wanted columns of the table."""
+        raise NotImplementedError
+
+    def load(self) -> SourceTable:
+        """Make the table of sources."""
+        if self.frame not in ("icrs", "fk5", "galactic"):
+            raise CatalogError(f"catalog.frame is {self.frame!r}; it is icrs, fk5 or galactic")
+        for name, number in (("limit", self.limit), ("sample", self.sample)):
+            if number is not None and number < 1:
+                raise CatalogError(f"catalog.{name} is {number}; it is null or at least 1")
+        magnitudes = self._ordered_magnitudes()
+        try:
+            loaded = self.read([*self._wanted(magnitudes), *columns_in(self.condition)])
+        except FileFormatError as error:
+            raise CatalogError(f"{error}; map the catalog's columns in catalog.columns") from error
+        columns, where = loaded.table.columns, loaded.where
+        chosen = self._chosen(columns, loaded.table.n_rows, where)
+        columns = {key: column[chosen] for key, column in columns.items()}
+        ra, dec = (_floats(columns[name], name, where) for name in (self.columns.ra, self.columns.dec))
+        known = np.isfinite(ra) & np.isfinite(dec)
+        if not known.all() and not self.skip_without_position:
+            row = int(chosen[np.argmin(known)])
+            raise CatalogError(
+                f"{where}: {int(np.count_nonzero(~known))} row(s) have no position, the first is row {row}; "
+                "mend them, or leave them out with catalog.skip_without_position=true"
+            )
+        kept = np.flatnonzero(known)
+        if kept.size == 0:
+            raise CatalogError(f"{where} has no sources; give it at least one row with a name, ra and dec")
+        table = {key: column[kept] for key, column in columns.items()}
+        skipped = int(known.size - kept.size)
+        return self._sources(table, ra[kept], dec[kept], magnitudes, skipped, loaded)
+
+    def _chosen(self, columns: Mapping[str, Column], n: int, where: str) -> NDArray[np.int64]:
+        rows = np.arange(n)
+        if self.condition:
+            rows = rows[rows_where(self.condition, columns, n)]
+            if rows.size == 0:
+                raise CatalogError(f"{where} has no row with {self.condition!r}; widen it")
+        if self.sample is not None and self.sample < rows.size:
+            rows = np.sort(random_stream(self.seed, "catalog").choice(rows, self.sample, replace=False))
+        return rows[: self.limit]
+
+    def _sources(
+        self,
+        table: Mapping[str, Column],
+        ra: Floats,
+        dec: Floats,
+        magnitudes: list[Magnitude],
+        missing: int,
+        loaded: Loaded,
+    ) -> SourceTable:
+        names, where = self.columns, loaded.where
+        numbers = {
+            key: _floats(table[getattr(names, key)], getattr(names, key), where)
+            for key in ("pmra", "pmdec", "parallax", "epoch")
+            if getattr(names, key)
+        }
+        numbers.setdefault("epoch", np.full(ra.size, self.epoch))
+        if self.frame != "icrs":
+            ra, dec = _to_icrs(ra, dec, self.frame)
+            if "pmra" in numbers:
+                raise CatalogError("catalog.frame: proper motions are taken in ICRS only; leave their columns out")
+        ra = np.where(ra == 360.0, 0.0, ra)
+        aliases = [_texts(table[name]) for name in names.aliases]
+        return SourceTable.from_columns(
+            name=_texts(table[names.name]),
+            ra=ra,
+            dec=dec,
+            aliases=[tuple(alias for alias in row if alias) for row in zip(*aliases, strict=True)],
+            extra={name: np.ma.filled(table[name], _blank(table[name])) for name in names.extra},
+            skipped={"no position": missing} if missing else {},
+            notes=loaded.notes,
+            reference=loaded.reference,
+            **numbers,
+            **_preferred(table, magnitudes, ra.size, where),
+        )
+
+    def _ordered_magnitudes(self) -> list[Magnitude]:
+        if self.preferred and self.preferred not in self.magnitudes:
+            raise CatalogError(
+                f"catalog.preferred is {self.preferred!r}, not one of {', '.join(self.magnitudes) or 'none'}"
+            )
+        order = sorted(self.magnitudes, key=lambda name: name != self.preferred)
+        return [self.magnitudes[name] for name in order]
+
+    def _wanted(self, magnitudes: list[Magnitude]) -> list[str]:
+        c = self.columns
+        wanted = [c.name, c.ra, c.dec, c.pmra, c.pmdec, c.parallax, c.epoch, *c.aliases, *c.extra]
+        for magnitude in magnitudes:
+            wanted += [magnitude.mag, magnitude.mag_err, magnitude.band_column]
+        return [name for name in wanted if name]
+
+
+def _preferred(table: Mapping[str, Column], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, Any]:
+    mag, mag_err, band = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, "U32")
+    for magnitude in magnitudes:
+        if not magnitude.mag:
+            continue
+        values = _floats(table[magnitude.mag], magnitude.mag, where)
+        here = np.isnan(mag) & np.isfinite(values)
+        mag[here] = values[here]
+        if magnitude.mag_err:
+            mag_err[here] = _floats(table[magnitude.mag_err], magnitude.mag_err, where)[here]
+        band[here] = np.array(_texts(table[magnitude.band_column]))[here] if magnitude.band_column else magnitude.band
+    return {"mag": mag, "mag_err": mag_err, "band": band}
+
+
+def _floats(column: Column, name: str, where: str) -> Floats:
+    if column.dtype.kind not in "biuf":
+        raise CatalogError(f"{where}: column {name!r} holds text where numbers are needed; map another column")
+    values = np.ma.getdata(column).astype(np.float64)
+    if np.ma.isMaskedArray(column):
+        values[np.ma.getmaskarray(column)] = np.nan
+    return values
+
+
+def _texts(column: Column) -> list[str]:
+    filled = np.ma.filled(column, _blank(column)) if np.ma.isMaskedArray(column) else column
+    return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in filled.tolist()]
+
+
+def _blank(column: Column) -> Any:
+    return {"f": np.nan, "U": "", "S": b"", "b": False}.get(column.dtype.kind, 0)
+
+
+def _to_icrs(ra: Floats, dec: Floats, frame: str) -> tuple[Floats, Floats]:
+    from astropy import units
+    from astropy.coordinates import SkyCoord
+
+    position = SkyCoord(ra, dec, unit=units.deg, frame=frame).icrs
+    return np.asarray(position.ra.deg), np.asarray(position.dec.deg)

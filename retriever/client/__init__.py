@@ -1,0 +1,1 @@
+"""Asking archives: politely, again where it helps, and nothing twice."""

@@ -1,0 +1,72 @@
+"""Who we are to an archive: by the environment, ``~/.netrc`` or the keyring, in that order; never written down."""
+
+import netrc
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retriever.errors import ConfigError
+
+__all__ = ["Login", "login_for", "token_for"]
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user's name, and the password, which no text of this object shows."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+def login_for(service: str, host: str) -> Login | None:
+    """The login for a service.
+
+    Parameters
+    ----------
+    service
+        As in the names of the environment's variables: RETRIEVER_<SERVICE>_USER and RETRIEVER_<SERVICE>_PASSWORD.
+    host
+        As in ``~/.netrc`` and in the keyring, where it is the service's name.
+
+    Raises
+    ------
+    ConfigError
+        When ``~/.netrc`` cannot be read.
+    """
+    user, password = (os.environ.get(f"RETRIEVER_{service.upper()}_{word}", "") for word in ("USER", "PASSWORD"))
+    if user and password:
+        return Login(user, password)
+    return _from_netrc(host) or _from_keyring(host)
+
+
+def token_for(service: str) -> str:
+    """A token that stands in for a login, from RETRIEVER_<SERVICE>_TOKEN; "" where there is none."""
+    return os.environ.get(f"RETRIEVER_{service.upper()}_TOKEN", "")
+
+
+def _from_netrc(host: str) -> Login | None:
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    if not path.exists():
+        return None
+    try:
+        found = netrc.netrc(str(path)).authenticators(host)
+    except (OSError, netrc.NetrcParseError) as error:
+        # the parser's own words may quote the line it stumbled over
+        where = f" (line {error.lineno})" if isinstance(error, netrc.NetrcParseError) else ""
+        raise ConfigError(
+            f"{path} cannot be read{where}; mend it or set RETRIEVER_<SERVICE>_USER and _PASSWORD"
+        ) from None
+    return Login(found[0], found[2]) if found and found[0] and found[2] else None
+
+
+def _from_keyring(host: str) -> Login | None:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return None
+    try:
+        found = keyring.get_credential(host, None)
+    except (KeyringError, RuntimeError):
+        return None
+    return Login(found.username, found.password) if found else None

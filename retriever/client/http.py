@@ -1,0 +1,419 @@
+"""One way of asking for all archives: limits, time-outs, retries, and answers that are whole or errors."""
+
+import atexit
+import base64
+import hashlib
+import json
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from retriever.client.credentials import Login
+from retriever.client.duration import seconds_of
+from retriever.client.inbox import LONGEST_SECONDS, Answer, Inbox, now
+from retriever.client.limits import HostLimit
+from retriever.errors import ConfigError, DataError, FetchError, StoreError
+from retriever.source import Source
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Client", "about", "place_of", "refusal", "user_agent"]
+
+log = logging.getLogger("retriever")
+
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+"""HTTP statuses that may be others a little later."""
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """How archives are asked. The limits hold for all threads and processes of a user on this machine, by host.
+
+    Parameters
+    ----------
+    connections
+        Calls to one host at once.
+    per_second
+        Calls to one host a second; 0 for any number.
+    connect_timeout, read_timeout
+        Seconds to wait for a connection, and for each next piece of an answer.
+    total_timeout
+        Seconds for one answer with all attempts at it.
+    attempts
+        How often to ask before giving up. What will not pass (such as "not found") is asked once.
+    wait, wait_max
+        Seconds before the second attempt, doubled (with chance) for each further one, and their bound. A host's own
+        wish (Retry-After) is obeyed instead.
+    offline
+        Open no connection: whatever would be asked is an error.
+    refresh
+        Answers kept from a run that was killed count if younger, as in ``30d``; null for any.
+    inbox
+        Folder for answers until they are in a segment; null to keep none.
+
+    Examples
+    --------
+    >>> Client(offline=True).get("https://example.org/table")
+    Traceback (most recent call last):
+    ...
+    retriever.errors.FetchError: https://example.org/table is not asked, since run.offline=true
+    """
+
+    connections: int = 8
+    per_second: float = 20.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    total_timeout: float = 900.0
+    attempts: int = 6
+    wait: float = 1.0
+    wait_max: float = 60.0
+    offline: bool = False
+    refresh: str | None = None
+    inbox: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.connections < 1 or self.attempts < 1 or self.per_second < 0:
+            raise ConfigError(
+                f"client has connections={self.connections}, attempts={self.attempts}, per_second={self.per_second}; "
+                "the first two are at least 1, the last is not negative"
+            )
+        if self.refresh is not None:
+            seconds_of(self.refresh, "run.refresh")
+
+    # ---- asking -------------------------------------------------------------------------------------------------
+
+    def each(self, ask: Callable[[Source], Any], sources: Sequence[Source]) -> Iterator[Any]:
+        """Ask for many sources at once, as many as there are connections; gives answers in the sources' order.
+
+        What goes wrong with one source is its answer.
+        """
+
+        def attempt(source: Source) -> Any:
+            try:
+                return ask(source)
+            except (DataError, OSError) as error:
+                return error
+
+        with ThreadPoolExecutor(min(self.connections, max(len(sources), 1))) as threads:
+            yield from threads.map(attempt, sources)
+
+    def get(self, url: str, params: Mapping[str, Any] | None = None, **how: Any) -> Answer:
+        """Ask by GET; see `ask`."""
+        return self.ask("GET", url, params=params, **how)
+
+    def post(self, url: str, data: Mapping[str, Any] | None = None, **how: Any) -> Answer:
+        """Ask by POST; see `ask`."""
+        return self.ask("POST", url, data=data, **how)
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        login: Login | None = None,
+        check: Callable[[Answer], None] | None = None,
+        size: int | None = None,
+        about: str = "",
+    ) -> Answer:
+        """Ask until a whole answer comes.
+
+        Parameters
+        ----------
+        method, url, params, data, headers
+            As in HTTP. Headers and login stay out of everything written.
+        login
+            For HTTP's basic authentication.
+        check
+            Raises `FetchError` for an answer that is none; if it may pass, the host is asked again.
+        size
+            Bytes that the answer must have, where that is known.
+        about
+            What the answer is kept by until `settled`; "" to keep it not.
+
+        Raises
+        ------
+        FetchError
+            When no answer came, or one that is an error.
+        """
+        inbox = self.kept() if about else None
+        request = json.dumps([method, url, params, data], sort_keys=True, default=str).encode()
+        kept = inbox.find(about, request) if inbox else None
+        if kept is not None:
+            return kept
+        for attempt in self.attempts_at(url):
+            with attempt:
+                pieces: list[bytes] = []
+                answer = self._once(method, url, pieces.append, params, data, headers, login, size)
+                answer = Answer(**{**vars(answer), "body": b"".join(pieces)})
+                if check is not None:
+                    check(answer)
+        if inbox:
+            inbox.keep(about, request, answer)
+        return answer
+
+    def download(self, url: str, path: Path, *, what: str, size: int | None = None) -> Answer:
+        """Fetch a large file to disk, by a temporary one beside it; the answer's body stays empty.
+
+        Parameters
+        ----------
+        url
+            Address.
+        path
+            Where to; its folder must exist.
+        what
+            What it is, for the progress shown.
+        size
+            Bytes that it must have, where that is known.
+
+        Raises
+        ------
+        FetchError
+            When it did not come whole.
+        StoreError
+            When it cannot be written.
+        """
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            for attempt in self.attempts_at(url):
+                with attempt, beside.open("wb") as file, _shown(what) as advance:
+
+                    def sink(piece: bytes, file: BinaryIO = file, advance: Callable[[int], None] = advance) -> None:
+                        file.write(piece)
+                        advance(len(piece))
+
+                    answer = self._once("GET", url, sink, None, None, None, None, size)
+            beside.replace(path)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}; free some space") from error
+        finally:
+            beside.unlink(missing_ok=True)
+        return answer
+
+    def settled(self, about: str) -> None:
+        """Let go of the answers about something, now that they are in a segment."""
+        inbox = self.kept()
+        if inbox:
+            inbox.forget(about)
+
+    def limits_of(self, url: str) -> HostLimit:
+        """The limit of an address's host."""
+        return HostLimit(host=_host(url), connections=self.connections, per_second=self.per_second)
+
+    # ---- one attempt --------------------------------------------------------------------------------------------
+
+    def attempts_at(self, url: str, number: int | None = None) -> Any:
+        """Attempts at one answer, with waiting between them; `number` of them, where it is not the client's own.
+
+        Raises
+        ------
+        FetchError
+            When nothing may be asked.
+        """
+        import stamina
+        from stamina.instrumentation import set_on_retry_hooks
+
+        if self.offline:
+            raise FetchError(f"{place_of(url)} is not asked, since run.offline=true")
+        set_on_retry_hooks([])  # its own would print to the terminal
+        wait = max(self.wait, 1e-3)
+        return stamina.retry_context(
+            on=lambda error: self._again_in(error, url),
+            attempts=self.attempts if number is None else number,
+            timeout=self.total_timeout,
+            wait_initial=wait,
+            wait_max=self.wait_max,
+            wait_jitter=wait,
+        )
+
+    def _again_in(self, error: Exception, url: str) -> bool | float:
+        """Whether to ask again; in how many seconds, where the host wished so."""
+        if not isinstance(error, FetchError) or not error.passing:
+            return False
+        log.info("%s; asking again", error)
+        if error.after_seconds is None:
+            return True
+        if error.after_seconds > self.total_timeout:
+            return False
+        self.limits_of(url).pause(error.after_seconds)
+        return error.after_seconds + random.uniform(0, self.wait)
+
+    def _once(
+        self, method: str, url: str, sink: Callable[[bytes], Any], params: Any, data: Any, headers: Any,
+        login: Login | None, size: int | None,
+    ) -> Answer:  # fmt: skip
+        import httpx
+
+        place = place_of(url)
+        auth = httpx.BasicAuth(login.user, login.password) if login else None
+        http = _http(self.connect_timeout, self.read_timeout)
+        try:
+            with (
+                self.limits_of(url).slot(),
+                http.stream(method, url, params=params, data=data, headers=headers, auth=auth) as response,
+            ):
+                if response.status_code >= 400:
+                    raise refusal(
+                        place, response.status_code, response.reason_phrase, _beginning(response), response.headers
+                    )
+                received, md5 = 0, hashlib.md5(usedforsecurity=False)
+                started = time.monotonic()
+                for piece in response.iter_bytes(_CHUNK):
+                    received += len(piece)
+                    md5.update(piece)
+                    sink(piece)
+                    if time.monotonic() - started > self.total_timeout:
+                        raise FetchError(f"{place} did not send all of its answer in {self.total_timeout:g} s")
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            # httpx's own words may quote the whole address
+            raise FetchError(f"{place} broke off ({_kind(error)}); see whether it is up", passing=True) from None
+        except httpx.InvalidURL:
+            raise ConfigError(f"{place} is no address; check the url in the config") from None
+        except httpx.HTTPError as error:
+            raise FetchError(f"{place} did not answer ({_kind(error)})") from None
+        told = response.headers.get("content-md5", "")
+        if (size is not None and received != size) or (told and told != base64.b64encode(md5.digest()).decode()):
+            raise FetchError(f"{place} sent {received} bytes that are not those it announced", passing=True)
+        location = str(response.headers.get("location", ""))
+        return Answer(address=place, body=b"", status=response.status_code, fetched=now(), location=location)
+
+    def kept(self) -> Inbox | None:
+        """The answers that are kept, if any are."""
+        if self.inbox is None:
+            return None
+        oldest = LONGEST_SECONDS if self.refresh is None else seconds_of(self.refresh, "run.refresh")
+        since_start = time.time() - _STARTED
+        return Inbox(folder=Path(self.inbox).expanduser(), max_age_seconds=max(oldest, since_start))
+
+
+_STARTED = time.time()
+"""What came since this process began is of the run itself."""
+
+
+def about(survey: str, source: Source) -> str:
+    """What answers on one source of a survey are kept by: its name and place."""
+    return f"{survey}\n{source.name}\n{source.ra:.5f}\n{source.dec:.5f}"
+
+
+def place_of(url: str) -> str:
+    """Scheme, host and path of an address: nothing of it that could be secret.
+
+    Examples
+    --------
+    >>> place_of("https://me:secret@example.org:8080/a?token=1")
+    'https://example.org:8080/a'
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "what is given as url"
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'nowhere'}-{parts.port}" if parts.port else parts.hostname or "nowhere"
+
+
+def refusal(place: str, status: int, reason: str, body: bytes, headers: Mapping[str, str]) -> FetchError:
+    """The error that an HTTP status of 400 or more stands for."""
+    text = " ".join(re.sub(r"<[^>]*>", " ", body[:2000].decode("utf-8", "replace")).split())[:160]
+    hint = {401: "; check the login", 403: "; check the login", 404: "; check the url"}.get(status, "")
+    return FetchError(
+        f"{place} answered {status} {reason}{f' ({text})' if text else ''}{hint}",
+        passing=status in _PASSING,
+        after_seconds=_retry_after(headers.get("retry-after", "")),
+        status=status,
+    )
+
+
+def _beginning(response: "httpx.Response") -> bytes:
+    body = b""
+    for piece in response.iter_bytes(_CHUNK):
+        body += piece
+        if len(body) > 2000:
+            break
+    return body
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds that a host wishes us to wait: a number, or until a date.
+
+    Examples
+    --------
+    >>> _retry_after("120"), _retry_after("soon")
+    (120.0, None)
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+        return float(text)
+    try:
+        return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return None
+
+
+def _kind(error: Exception) -> str:
+    words = re.sub(r"([a-z])([A-Z])", r"\1 \2", type(error).__name__)
+    return words.removesuffix(" Error").lower()
+
+
+def user_agent() -> str:
+    """What archives see of us."""
+    try:
+        number = version("retriever")
+    except PackageNotFoundError:
+        number = "0"
+    return f"retriever/{number} (searches light curves)"
+
+
+@lru_cache(maxsize=4)
+def _http(connect: float, read: float) -> "httpx.Client":
+    """The connections of this process, kept open between calls."""
+    import httpx
+
+    client = httpx.Client(
+        timeout=httpx.Timeout(read, connect=connect),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+        headers={"User-Agent": user_agent()},
+        follow_redirects=True,
+        trust_env=True,
+    )
+    atexit.register(client.close)
+    return client
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Callable[[int], None]]:
+    """Progress of a large file, with rate, on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal or threading.current_thread() is not threading.main_thread():
+        yield lambda size: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda size: progress.advance(task, size)

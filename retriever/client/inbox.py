@@ -1,0 +1,106 @@
+"""Answers that came and are not yet in a segment: kept so that a killed run need not ask for them again."""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from retriever.errors import StoreError
+
+__all__ = ["Answer", "Inbox", "now"]
+
+LONGEST_SECONDS = 7 * 86400.0
+"""Answers are not kept longer than that; what is wanted of them is in a segment long before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a host sent, complete.
+
+    Attributes
+    ----------
+    address
+        Scheme, host and path asked, without the query.
+    body
+        The bytes.
+    status
+        HTTP status.
+    fetched
+        UTC, ISO 8601.
+    location
+        Where the host said that something was made (the header Location), or "".
+    """
+
+    address: str
+    body: bytes
+    status: int
+    fetched: str
+    location: str = ""
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbox:
+    """A folder of answers, one below it for each thing asked about.
+
+    Attributes
+    ----------
+    folder
+        Where; it need not exist.
+    max_age_seconds
+        Older answers are as if they were not there.
+    """
+
+    folder: Path
+    max_age_seconds: float
+
+    def find(self, about: str, request: bytes) -> Answer | None:
+        """An answer that came before."""
+        path = self._path(about, request)
+        try:
+            if time.time() - path.stat().st_mtime > min(self.max_age_seconds, LONGEST_SECONDS):
+                path.unlink(missing_ok=True)
+                return None
+            head, _, body = path.read_bytes().partition(b"\n")
+            return Answer(body=body, **json.loads(head))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep(self, about: str, request: bytes, answer: Answer) -> None:
+        """Keep an answer: whole or not at all."""
+        path = self._path(about, request)
+        head = {key: getattr(answer, key) for key in ("address", "status", "fetched", "location")}
+        beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(json.dumps(head).encode() + b"\n" + answer.body)
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot write {path}: {error.strerror or error}; free some space and run again"
+            ) from error
+
+    def forget(self, about: str) -> None:
+        """Let go of all answers about one thing."""
+        shutil.rmtree(self._of(about), ignore_errors=True)
+
+    def _of(self, about: str) -> Path:
+        return self.folder / hashlib.sha256(about.encode()).hexdigest()[:32]
+
+    def _path(self, about: str, request: bytes) -> Path:
+        return self._of(about) / hashlib.sha256(request).hexdigest()[:32]
+
+
+def now() -> str:
+    """The present moment in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

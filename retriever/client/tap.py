@@ -1,0 +1,210 @@
+"""Asking TAP services by pyvo, under the rules of the client: synchronous, asynchronous (UWS), with uploaded tables."""
+
+import contextlib
+import io
+import json
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from retriever.client.answers import refuse_error_table, refuse_web_page
+from retriever.client.http import Client, place_of, refusal, user_agent
+from retriever.client.inbox import Answer, now
+from retriever.errors import FetchError
+
+__all__ = ["ask_tap", "quoted"]
+
+log = logging.getLogger("retriever")
+
+LONGEST_UPLOAD = 100_000
+"""Rows of one uploaded table."""
+
+
+def ask_tap(
+    client: Client,
+    url: str,
+    query: str,
+    *,
+    upload: Mapping[str, Any] | None = None,
+    asynchronous: bool = False,
+    max_rows: int | None = None,
+    about: str = "",
+) -> Answer:
+    """Ask a TAP service a question in ADQL.
+
+    Parameters
+    ----------
+    client
+        How to ask.
+    url
+        Address of the service, as in ``https://irsa.ipac.caltech.edu/TAP``.
+    query
+        In ADQL.
+    upload
+        Name to columns (name to values) of tables that the query may call TAP_UPLOAD.name.
+    asynchronous
+        Whether to hand in a job and wait for it, for questions that take long.
+    max_rows
+        Limit of rows to ask the service for; null for the service's own.
+    about
+        What the answer is kept by until it is settled; "" to keep it not.
+
+    Returns
+    -------
+    Answer
+        Its body is a VOTable without errors, that was not cut.
+
+    Raises
+    ------
+    FetchError
+        When there is no such answer.
+    """
+    inbox = client.kept() if about else None
+    request = json.dumps([url, query, upload, max_rows], sort_keys=True, default=str).encode()
+    kept = inbox.find(about, request) if inbox else None
+    if kept is not None:
+        return kept
+    if asynchronous:
+        body = _by_job(client, url, query, upload, max_rows)
+        _check(body, place_of(url))
+    else:
+        for attempt in client.attempts_at(url):
+            with attempt:
+                body = _at_once(client, url, query, upload, max_rows)
+                _check(body, place_of(url))
+    answer = Answer(address=place_of(url), body=body, status=200, fetched=now())
+    if inbox:
+        inbox.keep(about, request, answer)
+    return answer
+
+
+def quoted(text: str) -> str:
+    """A text as it stands between quotes in ADQL.
+
+    Examples
+    --------
+    >>> quoted("Barnard's star")
+    "Barnard''s star"
+    """
+    return "".join(character for character in text if character.isprintable()).replace("'", "''")
+
+
+def _check(body: bytes, where: str) -> None:
+    refuse_web_page(body, where)
+    refuse_error_table(body, where)
+    if b"<TABLE" not in body.upper() and b":TABLE" not in body.upper():
+        raise FetchError(f"{where} answered with no table: {body[:120]!r}", passing=True)
+    if b"VOTABLE>" not in body[-200:].upper():
+        raise FetchError(f"{where} sent a table that was cut short", passing=True)
+
+
+def _at_once(client: Client, url: str, query: str, upload: Any, max_rows: int | None) -> bytes:
+    from pyvo.dal.tap import TAPQuery
+
+    session = _session(client, attempts=1)
+    asked = TAPQuery(url, query, maxrec=max_rows, uploads=_uploads(upload), session=session)
+    with _as_fetch_error(url):
+        body: bytes = asked.execute_raw()
+    return body
+
+
+def _by_job(client: Client, url: str, query: str, upload: Any, max_rows: int | None) -> bytes:
+    """Hand in a job, wait for its end, fetch the result, and clean up whatever happened."""
+    from pyvo.dal.tap import AsyncTAPJob
+
+    session = _session(client, attempts=client.attempts)
+    with _as_fetch_error(url):
+        job = AsyncTAPJob.create(url, query, maxrec=max_rows, uploads=_uploads(upload), session=session)
+    try:
+        with _as_fetch_error(url):
+            job.run()
+            _wait(job, client.total_timeout, url)
+            if job.phase != "COMPLETED":
+                told = getattr(job._job.errorsummary, "message", None)
+                reason = getattr(told, "content", told) or "no reason given"
+                raise FetchError(f"{place_of(url)}: the job ended {job.phase}: {reason}")
+            response = session.get(job.result_uri)
+            body: bytes = response.content
+            return body
+    finally:
+        with contextlib.suppress(Exception):  # a job that stays there is the service's to throw away
+            job.delete()
+
+
+def _wait(job: Any, seconds: float, url: str) -> None:
+    """Look every now and then, ever more rarely, whether a job has come to its end."""
+    end, pause = time.monotonic() + seconds, 0.1
+    while job.phase not in ("COMPLETED", "ERROR", "ABORTED"):
+        if time.monotonic() > end:
+            raise FetchError(f"{place_of(url)}: the job was not done in {seconds:g} s; raise client.total_timeout")
+        if job.phase == "PENDING":  # the word to begin did not arrive
+            job.run()
+        time.sleep(pause)
+        pause = min(pause * 1.5, 20.0)
+
+
+def _uploads(upload: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    from astropy.table import Table
+
+    return {name: Table(columns) for name, columns in upload.items()} if upload else None
+
+
+def _session(client: Client, attempts: int) -> Any:
+    """A session of requests, which pyvo speaks through, that asks as the client does."""
+    import requests
+
+    class Session(requests.Session):  # type: ignore[misc]
+        def request(self, method: Any, url: Any, **how: Any) -> Any:
+            how |= {"timeout": (client.connect_timeout, client.read_timeout), "stream": False}
+            for attempt in client.attempts_at(url, attempts):
+                with attempt, client.limits_of(url).slot():
+                    response = self._whole(method, url, how)
+            return response
+
+        def _whole(self, method: Any, url: Any, how: dict[str, Any]) -> Any:
+            try:
+                response = super().request(method, url, **how)
+                body = response.content
+            except requests.RequestException as error:
+                kind = type(error).__name__
+                raise FetchError(f"{place_of(url)} broke off ({kind}); see whether it is up", passing=True) from None
+            if response.status_code in (408, 425, 429, 500, 502, 503, 504) and b"VOTABLE" not in body[:2000].upper():
+                raise refusal(place_of(url), response.status_code, response.reason, body, response.headers)
+            if response.status_code >= 400:
+                _refuse_votable(body, place_of(url))
+                raise refusal(place_of(url), response.status_code, response.reason, body, response.headers)
+            refuse_web_page(body, place_of(url))
+            response.raw = _Body(body)
+            return response
+
+    session = Session()
+    session.headers["User-Agent"] = user_agent()
+    return session
+
+
+def _refuse_votable(body: bytes, where: str) -> None:
+    """Services tell of errors in a query by a status of 400 and a table that says why."""
+    refuse_error_table(body, where)
+
+
+class _Body(io.BytesIO):
+    """What pyvo reads an answer from."""
+
+    def read(self, size: int | None = -1, decode_content: bool = False) -> bytes:
+        return super().read(size)
+
+
+@contextlib.contextmanager
+def _as_fetch_error(url: str) -> Any:
+    """What pyvo raises as our error, without the whole address in it."""
+    from pyvo.dal import DALAccessError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except DALAccessError as error:
+        text = " ".join(str(error.reason if hasattr(error, "reason") else error).split())[:200]
+        raise FetchError(f"{place_of(url)} answered with an error: {text}") from None
