@@ -87,3 +87,38 @@ def ztf_route(real: Path | None = None, **how: object) -> Route:
 
 def ztf_archive(real: Path | None = None, **how: object) -> Archive:
     return Archive(routes={ZTF_PATH: ztf_route(real, **how)})
+
+
+# ---- white dwarfs ------------------------------------------------------------------------------------------------
+
+WHITE_DWARFS_PATH = "/catalogues/gaiaedr3_wd_main.fits.gz"
+
+
+def white_dwarfs_fits(n: int, seed: int = 0) -> bytes:
+    """The authors' file with its native columns, made up."""
+    import gzip
+    import io
+
+    from astropy.io import fits
+
+    rng = np.random.default_rng(seed)
+    ra, dec = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-0.4, 1, n)))
+    columns = {
+        "WDJ_name": ("23A", np.array([f"WDJ{k:06d}.00+000000.00" for k in range(n)])),
+        "designation": ("28A", np.array([f"Gaia EDR3 {10**18 + k}" for k in range(n)])),
+        "source_id": ("K", 10**18 + np.arange(n)),
+        "ra": ("D", ra), "dec": ("D", dec), "parallax": ("D", rng.uniform(1, 30, n)),
+        "pmra": ("D", rng.normal(0, 50, n)), "pmdec": ("D", rng.normal(0, 50, n)),
+        "phot_g_mean_mag": ("E", rng.uniform(14, 20.5, n)), "Pwd": ("E", rng.uniform(0, 1, n)),
+    }  # fmt: skip
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column(name, kind, array=data) for name, (kind, data) in columns.items()]
+    )
+    image = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(image)
+    return gzip.compress(image.getvalue(), 1)
+
+
+def white_dwarfs_route(n: int = 200, seed: int = 0) -> Route:
+    body = white_dwarfs_fits(n, seed)
+    return lambda request: Reply(body, headers={"Content-Type": "application/gzip"})

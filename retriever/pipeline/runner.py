@@ -64,6 +64,8 @@ class RunSummary:
         From plan to final tables.
     environment
         Versions of Python and packages that this run used.
+    reference
+        What to cite for the catalog.
     mixed
         What differs between the environments in which the version's products were made.
     """
@@ -85,6 +87,7 @@ class RunSummary:
     message: str = ""
     environment: dict[str, str] = field(default_factory=environment)
     mixed: list[str] = field(default_factory=list)
+    reference: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -115,7 +118,10 @@ class Run:
     ) -> None:  # fmt: skip
         self.recipe, self.sources, self.version = recipe, sources, version
         self.settings, self.engine, self.database, self.name = settings, engine, database, name
-        self.summary = RunSummary(version=version.name, folder=str(version.folder), run=name, sources=len(sources))
+        self.summary = RunSummary(
+            version=version.name, folder=str(version.folder), run=name, sources=len(sources),
+            reference=sources.reference,
+        )  # fmt: skip
         self._choice = choice
         self.summary.selected = int(np.count_nonzero(self._choice.sources))
         self._specs = [spec for specs in recipe.specs.values() for spec in specs.values()]
@@ -145,6 +151,7 @@ class Run:
                 remove_leftovers(root)
             self._adopt()
             self._state_now = self._states()
+            self._warn_of_other_places()
             self._work()
         except KeyboardInterrupt:
             self.summary.state = "interrupted"
@@ -180,6 +187,21 @@ class Run:
     def _states(self) -> tuple[Mapping[str, SurveyState], Mapping[int, SegmentRow]]:
         standing = stand(self.recipe, self.sources, self._stamps, self.database, fetched_after=self._fetched_after)
         return standing.states, standing.segments
+
+    def _warn_of_other_places(self) -> None:
+        """Say where a source has the name of raw data on disk, but lies elsewhere."""
+        for name, state in self._state_now[0].items():
+            raw = state.stages["download"]
+            lacking = np.flatnonzero((raw.outcome == Outcome.PENDING) & ~raw.stood)
+            key = self.recipe.specs[name]["download"].key
+            if name in self._stamps or not lacking.size:
+                continue
+            known = self.database.products(self._ids[key]).among(set(self.sources.name[lacking].tolist()))
+            if known:
+                log.warning(
+                    "%d source(s) have the name of raw data of %s on disk but another place, the first is %r: "
+                    "they get raw data of their own", len(known), name, min(known),
+                )  # fmt: skip
 
     def _tasks(self, states: Mapping[str, SurveyState], tried: Mapping[str, Any]) -> list[Task]:
         return [

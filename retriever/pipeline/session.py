@@ -110,6 +110,8 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
         with _logged(version.folder / "runs" / name, verbose or settings.verbose):
             for reason, count in session.sources.skipped.items():
                 log.warning("the catalog has %d row(s) that were left out: %s", count, reason)
+            for note in session.sources.notes:
+                log.warning("%s", note)
             log.info("run %s of version %s, commits %s", name, version.name, version.inputs["commits"])
             return run.run()
 

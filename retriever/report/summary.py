@@ -37,6 +37,8 @@ def print_summary(summary: Any) -> None:
         console.print(f"failed: {sentence}", markup=False)
     if len(summary.failures) > 5:
         console.print(f"... and {len(summary.failures) - 5} more, all in products.parquet")
+    if summary.reference:
+        console.print(f"please cite for the catalog: {summary.reference}", markup=False)
     if summary.mixed:
         console.print(f"made in more than one environment: {', '.join(summary.mixed)}", markup=False)
     if summary.message:
