@@ -13,7 +13,7 @@ import numpy as np
 from retriever.errors import FileFormatError, nearest
 from retriever.rawtable import Column, RawTable
 
-__all__ = ["SUFFIXES", "primary_header", "read_bytes", "read_table"]
+__all__ = ["SUFFIXES", "primary_header", "read_aperture", "read_bytes", "read_table"]
 
 Columns = Sequence[str] | None
 File = Path | io.BytesIO
@@ -275,6 +275,29 @@ def _read_fits(file: File, path: Path, columns: Columns) -> RawTable:
             headers=tuple(hdu.header.tostring(sep="\n", endcard=False, padding=False) for hdu in hdus),
             origin=path.name,
         )
+
+
+def read_aperture(data: bytes, name: str) -> list[RawTable]:
+    """The aperture of a light-curve file of TESS or Kepler, a row a row of pixels; none where the file has none.
+
+    Parameters
+    ----------
+    data
+        The content of a FITS file.
+    name
+        The file's name; the table's origin is ``name[APERTURE]``.
+    """
+    from astropy.io import fits
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with fits.open(io.BytesIO(data), memmap=False) as hdus:
+            found = [hdu for hdu in hdus if hdu.name == "APERTURE" and getattr(hdu, "data", None) is not None]
+            return [
+                RawTable(columns={"aperture": np.array(hdu.data)}, origin=f"{name}[APERTURE]")
+                for hdu in found
+                if hdu.data.ndim == 2
+            ]
 
 
 def primary_header(path: Path) -> dict[str, Any]:

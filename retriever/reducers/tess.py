@@ -56,7 +56,7 @@ class TESSReducer:
         dropped: Counter[str] = Counter()
         lightcurves: list[Lightcurve] = []
         for table in raw.tables:
-            if table.n_rows:
+            if table.n_rows and not table.origin.endswith("[APERTURE]"):
                 part = self._reduce_file(table)
                 lightcurves += part.lightcurves
                 dropped += Counter(part.dropped)
