@@ -123,6 +123,8 @@ def made_up(stage: str, n: int, rng: np.random.Generator) -> dict:
     }
     columns = {name: filled[kind]() for name, kind in Database.columns(tables[stage]).items()}
     made = {tables[stage]: {"source": np.arange(n), **columns}}
+    if stage == "download":
+        made[tables[stage]] |= {"provenance": np.full(n, "{}"), "aliases": np.full(n, "[]")}
     if stage == "analyze":
         names = ("best_snr", "mag_mean", "mag_scatter", "n_epochs", "n_good")
         made["properties"] = {"source": np.arange(n), **{f"p.{name}": rng.normal(size=n) for name in names}}

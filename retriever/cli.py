@@ -1,7 +1,6 @@
 """The command line. Everything heavy is imported when its command is used."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 from retriever import __version__
 from retriever.commands import add_commands, execute
+from retriever.composed import COMPOSED, parse
 from retriever.errors import ConfigError, RetrieverError, nearest
 
 __all__ = ["main"]
@@ -26,6 +26,8 @@ examples:
   retriever run --cfg job                              the whole config
   retriever run --from VERSION                         a saved version again
   retriever plan finder.snr_threshold=7                what a run would do, and why
+  retriever try random_000003                          one source in memory; nothing is written
+  retriever catalog info catalog=white_dwarfs_sample   what a catalog is
   retriever status                                     versions and their state
   retriever compare VERSION VERSION                    what differs
   retriever show VERSION/NAME                          a source, and where its products came from
@@ -47,10 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _rerun(words[1:], verbose)
         if words[:1] == ["run"]:
             return _through_hydra(words[1:], lambda config: _run_config(config, verbose), verbose, sweeps=True)
-        if words[:1] == ["plan"]:
-            as_json = "--json" in words
-            rest = [word for word in words[1:] if word != "--json"]
-            return _through_hydra(rest, lambda config: _plan(config, as_json), verbose, sweeps=False)
+        if words and words[0] in COMPOSED:
+            overrides, work = parse(words)
+            return _through_hydra(overrides, work, verbose, sweeps=False)
         return _command(words)
     except RetrieverError as error:
         if verbose:
@@ -86,7 +87,8 @@ def _command(words: list[str]) -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks and the log")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="download, reduce, analyze, simulate (retriever run --help)", add_help=False)
-    commands.add_parser("plan", help="what a run would do, and why; takes the words of run", add_help=False)
+    for name, (_, text, _, _) in COMPOSED.items():
+        commands.add_parser(name, help=text, add_help=False)
     add_commands(commands)
     return execute(parser.parse_args(words))
 
@@ -267,15 +269,6 @@ def _rerun(words: list[str], verbose: bool) -> int:
     if not differences:
         print(f"code, environment and data are those of {saved.name}")
     return summary.exit_code
-
-
-def _plan(config: Any, as_json: bool) -> tuple[int, str]:
-    from retriever.pipeline.explain import preview_text
-    from retriever.pipeline.session import plan_config
-
-    preview = plan_config(config)
-    print(json.dumps(preview.as_dict(), indent=2) if as_json else preview_text(preview))
-    return 0, ""
 
 
 def _sentence(error: Exception) -> str:

@@ -37,8 +37,9 @@ def columns_in(expression: str) -> list[str]:
     """
     if not expression.strip():
         return []
-    names = [node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)]
-    return list(dict.fromkeys(name for name in names if name not in _FUNCTIONS))
+    nodes = list(ast.walk(_parsed(expression)))
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called))
 
 
 def rows_where(expression: str, columns: Mapping[str, Column], n: int) -> NDArray[np.bool_]:
@@ -55,7 +56,7 @@ def rows_where(expression: str, columns: Mapping[str, Column], n: int) -> NDArra
     [True, False, False]
     """
     tree = _parsed(expression)
-    known = {name: np.ma.getdata(columns[name]) for name in columns_in(expression)}
+    known = {name: np.ma.getdata(columns[name]) for name in columns_in(expression) if name in columns}
     with np.errstate(all="ignore"):
         try:
             found = np.broadcast_to(np.asarray(_value(tree.body, known, expression)), n)

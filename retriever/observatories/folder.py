@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from retriever.errors import ConfigError
+import numpy as np
+
+from retriever.errors import ConfigError, FileFormatError, nearest
 from retriever.fits_folder import existing_folder
 from retriever.formats import read_table
-from retriever.rawtable import RawPhotometry
+from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source, SourceTable
 from retriever.verbs import NO_RESULT, each
 
@@ -27,16 +29,20 @@ class FolderObservatory:
     pattern
         Names of the files, with ``{name}`` in the place of the source's name or alias (blanks may be underscores) and
         ``*`` for anything: ``"{name}.csv"``, ``"{name}_*.fits"``.
+    key
+        Column in which the files name their sources, for tables with rows of many; "" where the files' names do. The
+        pattern then needs no ``{name}``.
     folder
         Where the files are. A file that is new, or changed in size or time, makes its source pending.
     """
 
     survey: str = "FOLDER"
     pattern: str = "{name}.csv"
+    key: str = ""
     folder: str | None = field(default=None, metadata=NO_RESULT)
 
     def __post_init__(self) -> None:
-        if self.pattern.count("{name}") != 1:
+        if not self.key and self.pattern.count("{name}") != 1:
             raise ConfigError(
                 f"the pattern of survey {self.survey} is {self.pattern!r}; it must have {{name}} in it once"
             )
@@ -57,7 +63,14 @@ class FolderObservatory:
         return [" ".join(map(file_stamp, paths)) for paths in files]
 
     def _read(self, source: Source) -> RawPhotometry:
-        return read_files(self._of(source.name, source.aliases))
+        paths = self._of(source.name, source.aliases)
+        if not self.key:
+            return read_files(paths)
+        names = {source.name, *source.aliases}
+        parts = [part for path in paths for name, part in self._tables[path].items() if name in names]
+        return RawPhotometry(
+            tables=tuple(parts), provenance={"address": "file:", "request": ", ".join(path.name for path in paths)}
+        )
 
     def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
         words = {word for one in (name, *aliases) for word in (one, one.replace(" ", "_"))}
@@ -66,6 +79,12 @@ class FolderObservatory:
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
         # the folder is listed and the names are compared: no name of a source ever becomes a path
+        if self.key:
+            named: dict[str, list[Path]] = {}
+            for path, parts in self._tables.items():
+                for name in parts:
+                    named.setdefault(name, []).append(path)
+            return named
         folder = existing_folder(self.folder, f"the folder of survey {self.survey}")
         before, after = (re.escape(part).replace(r"\*", ".*") for part in self.pattern.split("{name}"))
         files: dict[str, list[Path]] = {}
@@ -74,6 +93,39 @@ class FolderObservatory:
                 for name in names_in(path.name, re.compile(before), re.compile(after)):
                     files.setdefault(name, []).append(path)
         return files
+
+    @cached_property
+    def _tables(self) -> dict[Path, dict[str, RawTable]]:
+        """Tables with rows of many sources, cut by source."""
+        folder = existing_folder(self.folder, f"the folder of survey {self.survey}")
+        wanted = re.compile(re.escape(self.pattern.replace("{name}", "*")).replace(r"\*", ".*"))
+        paths = [path for path in sorted(folder.iterdir()) if path.is_file() and wanted.fullmatch(path.name)]
+        return {path: by_source(read_table(path), self.key) for path in paths}
+
+
+def by_source(table: RawTable, key: str) -> dict[str, RawTable]:
+    """Cut a table by the column that names the source of each row.
+
+    Raises
+    ------
+    FileFormatError
+        When it has no such column.
+
+    Examples
+    --------
+    >>> table = RawTable(columns={"star": np.array(["A", "B", "A"]), "mjd": np.array([1.0, 2.0, 3.0])})
+    >>> by_source(table, "star")["A"].columns["mjd"].tolist()
+    [1.0, 3.0]
+    """
+    if key not in table.columns:
+        raise FileFormatError(f"{table.origin} has no column {key!r}{nearest(key, table.columns)}")
+    words = np.array([str(value).strip() for value in np.ma.getdata(table.columns[key]).tolist()])
+    parts = {}
+    for name in np.unique(words).tolist():
+        rows = np.flatnonzero(words == name)
+        columns = {column: values[rows] for column, values in table.columns.items() if column != key}
+        parts[name] = RawTable(columns=columns, units=table.units, headers=table.headers, origin=table.origin)
+    return parts
 
 
 def names_in(file_name: str, before: re.Pattern[str], after: re.Pattern[str]) -> list[str]:

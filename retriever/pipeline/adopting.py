@@ -1,0 +1,125 @@
+"""Taking over raw files that lie on disk, as if they had just been downloaded, so that nothing is downloaded twice."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.errors import ConfigError, StoreError
+from retriever.observatories.folder import FolderObservatory
+from retriever.observatories.mission_folder import MissionFolderObservatory
+from retriever.outcome import Outcome
+from retriever.pipeline.recipe import Recipe, Survey
+from retriever.pipeline.session import open_session
+from retriever.pipeline.standing import stand
+from retriever.pipeline.task import Job, run_job
+from retriever.pipeline.version import new_run_name
+from retriever.store.database import Database
+from retriever.store.leases import LeaseHolder
+
+__all__ = ["Adopted", "adopt_folder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """What became of a folder: sources taken over, there before, without a file, and sentences on those that failed."""
+
+    observatory: str
+    taken: int
+    there: int
+    without_file: int
+    failed: tuple[str, ...]
+
+
+def adopt_folder(
+    config: Any, folder: str, *, observatory: str = "", pattern: str = "*{name}.*", key: str = "", headers: str = ""
+) -> Adopted:
+    """Take over a folder's files as raw data of an observatory of the config.
+
+    Parameters
+    ----------
+    config
+        As Hydra composed it.
+    folder
+        Where the files are.
+    observatory
+        Whose raw data they are; may be left out where the config has one.
+    pattern
+        Names of the files, with ``{name}`` for the source's name or alias.
+    key
+        Column in which files name their sources; "" where the files' names do.
+    headers
+        "TESS" or "Kepler": find the star by the FITS headers instead.
+
+    Raises
+    ------
+    RetrieverError
+        When the config is wrong or nothing can be written.
+    """
+    session = open_session(config)
+    recipe = session.recipe
+    name = observatory or (next(iter(recipe.surveys)) if len(recipe.surveys) == 1 else "")
+    if name not in recipe.surveys:
+        raise ConfigError(f"adopt needs --observatory with one of {', '.join(recipe.surveys)}")
+    if name in session.stamps:
+        raise ConfigError(f"{name} reads files where they lie; there is nothing to take over")
+    survey = recipe.surveys[name].observatory.survey
+    reader: Any
+    if headers:
+        reader = MissionFolderObservatory(survey=survey, telescope=headers, folder=folder)
+    else:
+        reader = FolderObservatory(survey=survey, pattern=pattern, key=key, folder=folder)
+    has_file = np.array([bool(stamp) for stamp in reader.stamps(session.sources)])
+    reading = _with_observatory(recipe, name, reader)
+    spec = recipe.specs[name]["download"]
+    run = new_run_name()
+    with Database(session.address, session.paths.outputs_root) as database, LeaseHolder(database, run) as leases:
+        database.stage_ids([spec])
+        leases.take([spec.key], on_wait=print)
+        raw = stand(recipe, session.sources, session.stamps, database).states[name].stages["download"]
+        lacking = (raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)
+        rows = np.flatnonzero(lacking & has_file)
+        rows = rows[np.argsort(session.sources.ra[rows], kind="stable")]
+        failed: list[str] = []
+        size = session.executor.batch_size
+        for first in range(0, rows.size, size):
+            some = rows[first : first + size]
+            job = Job(
+                observatory=name, stages=("download",), sources=session.sources.take(some), asked=raw.input[some],
+                raw_digests=np.zeros_like(raw.digest[some]), inputs={}, keys={"download": spec.key},
+            )  # fmt: skip
+            result = run_job(reading, job)
+            if result.error:
+                raise StoreError(result.error)
+            for batch in result.batches:
+                told = batch.tables["sources"]
+                failed += [
+                    f"{told['name'][k]}: {told['message'][k]}"
+                    for k in np.flatnonzero(told["outcome"] == Outcome.FAILED)
+                ]
+            database.publish(result.batches, run=run, tokens=leases.tokens)
+    return Adopted(
+        observatory=name,
+        taken=int(rows.size) - len(failed),
+        there=int(np.count_nonzero(~lacking)),
+        without_file=int(np.count_nonzero(lacking & ~has_file)),
+        failed=tuple(failed),
+    )
+
+
+def _with_observatory(recipe: Recipe, name: str, reader: Any) -> Recipe:
+    """The recipe with files in place of the archive, whose keys stay those of the archive."""
+    surveys = {**recipe.surveys, name: Survey(observatory=reader, reducer=recipe.surveys[name].reducer)}
+    changed = replace(recipe, surveys=surveys)
+    changed.__dict__["stories"] = recipe.stories
+    return changed
+
+
+def told(found: Adopted, folder: str) -> str:
+    """What became of a folder, for people."""
+    lines = [
+        f"{found.taken} source(s) of {found.observatory} taken over from {Path(folder)}, {found.there} were there, "
+        f"{found.without_file} have no file"
+    ]
+    return "\n".join([*lines, *(f"failed: {sentence}" for sentence in found.failed[:10])])

@@ -1,0 +1,110 @@
+"""A catalog for people: what it is, rows of it, pairs with another."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.catalogs.file import FileCatalog
+from retriever.catalogs.match import cone, match
+from retriever.config import build_setup
+from retriever.errors import CatalogError, nearest
+from retriever.source import SourceTable
+
+__all__ = ["info", "info_text", "load", "matches", "query", "rows_text"]
+
+
+def load(config: Any) -> SourceTable:
+    """The catalog of a composed config."""
+    sources: SourceTable = build_setup(config).components["catalog"].load()
+    return sources
+
+
+def info(sources: SourceTable) -> dict[str, Any]:
+    """What a catalog is."""
+
+    def span(values: Any) -> list[float] | None:
+        known = values[np.isfinite(values)]
+        return [float(known.min()), float(known.max())] if known.size else None
+
+    return {
+        "sources": len(sources),
+        "first": sources.name[:3].tolist(),
+        "ra": span(sources.ra),
+        "dec": span(sources.dec),
+        "epoch": span(sources.epoch),
+        "mag": span(sources.mag),
+        "bands": sorted(set(sources.band.tolist()) - {""}),
+        "with_proper_motion": int(np.count_nonzero(np.isfinite(sources.pmra) & np.isfinite(sources.pmdec))),
+        "with_aliases": sum(bool(names) for names in sources.aliases),
+        "further_columns": sorted(sources.extra),
+        "left_out": dict(sources.skipped),
+        "reference": sources.reference,
+        "notes": list(sources.notes),
+        "digest": sources.digest,
+    }
+
+
+def info_text(found: Mapping[str, Any]) -> str:
+    """What a catalog is, for people."""
+    return "\n".join(f"{key.replace('_', ' '):>18}  {_told(value)}" for key, value in found.items() if value)
+
+
+def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) -> list[dict[str, Any]]:
+    """Rows by name or alias, or within a circle around "RA DEC" in degrees, the nearest first.
+
+    Raises
+    ------
+    CatalogError
+        When nothing is called so.
+    """
+    place = re.fullmatch(r"\s*(\d+(?:\.\d*)?)[\s,]+([+-]?\d+(?:\.\d*)?)\s*", what)
+    if place:
+        rows, distances = cone(sources, float(place[1]), float(place[2]), radius_arcsec, year)
+        return [
+            {"distance_arcsec": round(distance, 3), **_row(sources, row)}
+            for row, distance in zip(rows.tolist(), distances.tolist(), strict=True)
+        ]
+    row = sources.row_of(what)
+    if row < 0:
+        hint = nearest(what, sources.name.tolist()) if len(sources) <= 1000 else ""
+        raise CatalogError(f"the catalog has no source {what!r}{hint}")
+    return [_row(sources, row)]
+
+
+def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) -> list[dict[str, Any]]:
+    """For each source of the catalog the nearest row of a table (columns name, ra, dec), where one is near enough."""
+    if not Path(path).exists():
+        raise CatalogError(f"there is no file {path}; give a table with the columns name, ra and dec")
+    other = FileCatalog(path=path).load()
+    found = match(sources, other, radius_arcsec, year)
+    return [
+        {"name": str(sources.name[a]), "other": str(other.name[b]), "distance_arcsec": round(d, 3)}
+        for a, b, d in zip(found.first.tolist(), found.second.tolist(), found.distance.tolist(), strict=True)
+    ]
+
+
+def rows_text(rows: list[dict[str, Any]]) -> str:
+    """Rows for people."""
+    if not rows:
+        return "none"
+    return "\n".join(
+        "  ".join(f"{key} {_told(value)}" for key, value in row.items() if value not in ("", [], {})) for row in rows
+    )
+
+
+def _row(sources: SourceTable, row: int) -> dict[str, Any]:
+    source = sources.source(row)
+    numbers = {key: getattr(source, key) for key in ("ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag")}
+    known = {key: value for key, value in numbers.items() if value == value}
+    return {"name": source.name, **known, "band": source.band, "aliases": list(source.aliases), **source.extra}
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.8g}"
+    if isinstance(value, list):
+        return ", ".join(_told(one) for one in value)
+    return str(value)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from retriever.catalogs.where import columns_in, rows_where
+from retriever.errors import CatalogError
+
+COLUMNS = {
+    "G": np.array([14.0, 16.0, 18.0, np.nan]), "Pwd": np.array([0.9, 0.5, 0.99, 0.8]), "band": np.array(["g", "r", "g", "i"]),
+    "n": np.ma.MaskedArray([1, 2, 3, 4], mask=[False, True, False, False]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("G < 17", [1, 1, 0, 0]),
+        ("G < 17 and Pwd > 0.75", [1, 0, 0, 0]),
+        ("G < 15 or G > 17", [1, 0, 1, 0]),
+        ("not G < 17", [0, 0, 1, 1]),
+        ("15 < G <= 18", [0, 1, 1, 0]),
+        ("band == 'g'", [1, 0, 1, 0]),
+        ("band in ['r', 'i']", [0, 1, 0, 1]),
+        ("band not in ['r', 'i']", [1, 0, 1, 0]),
+        ("isnan(G)", [0, 0, 0, 1]),
+        ("abs(G - 16) <= 2", [1, 1, 1, 0]),
+        ("n > 0", [1, 0, 1, 1]),  # what is missing fulfils nothing
+        ("2 * n == 6", [0, 0, 1, 0]),
+        ("Pwd > 0.5 and -G > -17", [1, 0, 0, 0]),
+        ("True", [1, 1, 1, 1]),
+    ],
+)
+def test_conditions(expression: str, expected: list[int]) -> None:
+    assert rows_where(expression, COLUMNS, 4).astype(int).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "G", "G <", "G = 17", "__import__('os').system('true')", "G.real > 1", "[x for x in G]", "open('x')", "lambda: 1",
+        "G < band", "G[0] > 1", "absent_function(G) > 1", "band in G",
+    ],
+)  # fmt: skip
+def test_what_is_no_condition_is_refused_in_one_sentence(expression: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        rows_where(expression, COLUMNS, 4)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_columns_are_found_once() -> None:
+    assert columns_in("G < 17 and sqrt(G) > Pwd") == ["G", "Pwd"] and columns_in("  ") == []
