@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from retriever.client.credentials import Login
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Client", "about", "place_of", "refusal", "user_agent"]
 
 log = logging.getLogger("retriever")
+
+Thing = TypeVar("Thing")
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP statuses that may be others a little later."""
@@ -99,20 +101,20 @@ class Client:
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
-    def each(self, ask: Callable[[Source], Any], sources: Sequence[Source]) -> Iterator[Any]:
-        """Ask for many sources at once, as many as there are connections; gives answers in the sources' order.
+    def each(self, ask: Callable[[Thing], Any], things: Sequence[Thing]) -> Iterator[Any]:
+        """Ask for many things at once, as many as there are connections; gives answers in the things' order.
 
-        What goes wrong with one source is its answer.
+        What goes wrong with one thing, such as a source, is its answer.
         """
 
-        def attempt(source: Source) -> Any:
+        def attempt(thing: Thing) -> Any:
             try:
-                return ask(source)
+                return ask(thing)
             except (DataError, OSError) as error:
                 return error
 
-        with ThreadPoolExecutor(min(self.connections, max(len(sources), 1))) as threads:
-            yield from threads.map(attempt, sources)
+        with ThreadPoolExecutor(min(self.connections, max(len(things), 1))) as threads:
+            yield from threads.map(attempt, things)
 
     def get(self, url: str, params: Mapping[str, Any] | None = None, **how: Any) -> Answer:
         """Ask by GET; see `ask`."""
@@ -343,7 +345,7 @@ def refusal(place: str, status: int, reason: str, body: bytes, headers: Mapping[
     return FetchError(
         f"{place} answered {status} {reason}{f' ({text})' if text else ''}{hint}",
         passing=status in _PASSING,
-        after_seconds=_retry_after(headers.get("retry-after", "")),
+        after_seconds=_retry_after(headers.get("retry-after", "") or _wish_in(text)),
         status=status,
     )
 
@@ -355,6 +357,18 @@ def _beginning(response: "httpx.Response") -> bytes:
         if len(body) > 2000:
             break
     return body
+
+
+def _wish_in(text: str) -> str:
+    """Seconds to wait, as some services write them into their answer.
+
+    Examples
+    --------
+    >>> _wish_in("Request was throttled. Expected available in 7 seconds.")
+    '7'
+    """
+    found = re.search(r"available in (\d+) second", text)
+    return found[1] if found else ""
 
 
 def _retry_after(text: str) -> float | None:

@@ -1,0 +1,196 @@
+"""Forced photometry by ATLAS (https://fallingstar-data.com/forcedphot/apiguide/): a model for services with queues."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from retriever.client.answers import refuse_web_page
+from retriever.client.credentials import login_for, token_for
+from retriever.client.http import Client, about
+from retriever.client.inbox import Answer
+from retriever.errors import ConfigError, DataError, FetchError
+from retriever.formats import read_bytes
+from retriever.rawtable import RawPhotometry
+from retriever.source import Source
+from retriever.verbs import NO_RESULT
+
+__all__ = ["ATLASObservatory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ATLASObservatory:
+    """Hand in a task a source, all of a batch at once; wait; fetch what is done; clear up.
+
+    The service needs a token (RETRIEVER_ATLAS_TOKEN) or a login (service ATLAS, host fallingstar-data.com).
+
+    Parameters
+    ----------
+    survey
+        Name that the raw data is kept by.
+    start, stop
+        First and last MJD; null for all.
+    reduced
+        Whether to measure on images from which nothing was subtracted (rather than on differences).
+    min_dec, max_mag
+        Sources south of it (degrees), or fainter, are not asked for and have no data; null for no bound.
+    poll_seconds
+        Time between two looks at the queue.
+    wait_seconds
+        Longest time to wait for a task. It stays in the queue after that, and the next run goes on waiting for it.
+    url
+        Address of the service.
+    client
+        How it is asked.
+    """
+
+    survey: str = "ATLAS"
+    start: float | None = 57000.0
+    stop: float | None = None
+    reduced: bool = False
+    min_dec: float | None = None
+    max_mag: float | None = 20.0
+    poll_seconds: float = field(default=10.0, metadata=NO_RESULT)
+    wait_seconds: float = field(default=7200.0, metadata=NO_RESULT)
+    url: str = field(default="https://fallingstar-data.com/forcedphot", metadata=NO_RESULT)
+    client: Client = field(default_factory=Client, metadata=NO_RESULT)
+
+    def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
+        """Ask for all sources, and give what came in their order."""
+        if self.client.offline:
+            yield from self.client.each(lambda source: self.client.get(self.url), sources)
+            return
+        headers = {"Authorization": f"Token {self._token()}", "Accept": "application/json"}
+        answers: dict[int, RawPhotometry | Exception] = {}
+        tasks: dict[int, str] = {}
+        handed_in = self.client.each(lambda source: self._hand_in(source, headers), sources)
+        for k, task in enumerate(handed_in):
+            if isinstance(task, str):
+                tasks[k] = task
+            else:
+                answers[k] = task
+        end = time.monotonic() + self.wait_seconds
+        while tasks and time.monotonic() < end:
+            waiting = sorted(tasks)
+            looks = self.client.each(lambda k: self._look(sources[k], tasks[k], headers), waiting)
+            for k, found in zip(waiting, list(looks), strict=True):
+                if isinstance(found, str):
+                    tasks[k] = found
+                else:
+                    answers[k] = found
+                    del tasks[k]
+            if tasks:
+                time.sleep(self.poll_seconds)
+        late = FetchError(f"{self.url} was not done in {self.wait_seconds:g} s; the next run goes on waiting for it")
+        yield from (answers.get(k, late) for k in range(len(sources)))
+
+    def settled(self, sources: Sequence[Source]) -> None:
+        """Let go of what is kept of their answers."""
+        for source in sources:
+            self.client.settled(about(self.survey, source))
+
+    # ---- one task -----------------------------------------------------------------------------------------------
+
+    def request(self, source: Source) -> dict[str, Any]:
+        """What the service is asked for a source."""
+        asked: dict[str, Any] = {"ra": round(source.ra, 7), "dec": round(source.dec, 7), "send_email": False}
+        if source.pmra == source.pmra and source.pmdec == source.pmdec:
+            asked |= {
+                "propermotion_ra": source.pmra,
+                "propermotion_dec": source.pmdec,
+                "radec_epoch_year": source.epoch,
+            }
+        asked |= {"mjd_min": self.start} if self.start is not None else {}
+        asked |= {"mjd_max": self.stop} if self.stop is not None else {}
+        return {**asked, "use_reduced": self.reduced}
+
+    def _hand_in(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
+        """Hand in the task of a source, or find that it was before; gives its address."""
+        reason = self._reason_against(source)
+        if reason:
+            return RawPhotometry(tables=(), provenance={"address": "", "request": "", "status": reason})
+        answer = self.client.post(
+            f"{self.url}/queue/", self.request(source), headers=headers, check=_check_task,
+            about=about(self.survey, source),
+        )  # fmt: skip
+        return str(json.loads(answer.body)["url"])
+
+    def _look(self, source: Source, task: str, headers: dict[str, str]) -> RawPhotometry | str:
+        """What became of a task: its data, or the address of the task that is still in the queue."""
+        try:
+            told = json.loads(self.client.get(task, headers=headers, check=_check_task).body)
+        except FetchError as error:
+            if error.status == 404:  # it was kept from an earlier run, and the service has thrown it away since
+                self.client.settled(about(self.survey, source))
+                return self._hand_in(source, headers)
+            raise
+        if told.get("error_msg"):
+            self._clear_up(source, task, headers)
+            if "no data" in str(told["error_msg"]).lower():
+                return self._photometry(source, None)
+            raise DataError(f"ATLAS could not measure {source.name!r}: {told['error_msg']}")
+        if not told.get("finishtimestamp"):
+            return task
+        answer = self.client.get(
+            told["result_url"], headers=headers, check=_check_table, about=about(self.survey, source)
+        )
+        self._clear_up(source, task, headers)
+        return self._photometry(source, answer)
+
+    def _clear_up(self, source: Source, task: str, headers: dict[str, str]) -> None:
+        """Take a task that is done off the service's hands."""
+        try:
+            self.client.ask("DELETE", task, headers=headers)
+        except FetchError as error:
+            if error.status != 404:
+                raise
+
+    def _photometry(self, source: Source, answer: Answer | None) -> RawPhotometry:
+        told = {"address": f"{self.url}/queue/", "request": json.dumps(self.request(source)), "status": "200"}
+        if answer is None:
+            return RawPhotometry(tables=(), provenance=told)
+        table = read_bytes(answer.body.lstrip(b"#"), "atlas.txt")
+        return RawPhotometry(tables=(table,) if table.n_rows else (), provenance={**told, "fetched": answer.fetched})
+
+    def _reason_against(self, source: Source) -> str:
+        """Why a source is not asked for, or ""."""
+        if self.min_dec is not None and source.dec < self.min_dec:
+            return f"not asked: south of {self.min_dec:g} degrees"
+        if self.max_mag is not None and source.mag > self.max_mag:
+            return f"not asked: fainter than {self.max_mag:g}"
+        return ""
+
+    def _token(self) -> str:
+        """The token of the user, from the environment or by a login."""
+        token = token_for("ATLAS")
+        if token:
+            return token
+        login = login_for("ATLAS", "fallingstar-data.com")
+        if login is None:
+            raise ConfigError(
+                "ATLAS needs an account; set RETRIEVER_ATLAS_TOKEN, or put fallingstar-data.com into ~/.netrc"
+            )
+        words = {"username": login.user, "password": login.password}
+        answer = self.client.post(f"{self.url}/api-token-auth/", words)
+        try:
+            return str(json.loads(answer.body)["token"])
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError("ATLAS gave no token for this login; check it") from None
+
+
+def _check_task(answer: Answer) -> None:
+    refuse_web_page(answer.body, answer.address)
+    try:
+        told = json.loads(answer.body)
+    except ValueError:
+        raise FetchError(f"{answer.address} answered with no JSON: {answer.text[:120]!r}", passing=True) from None
+    if not isinstance(told, dict) or not re.match(r"https?://", str(told.get("url", ""))):
+        raise FetchError(f"{answer.address} answered with no task: {answer.text[:120]!r}", passing=True)
+
+
+def _check_table(answer: Answer) -> None:
+    refuse_web_page(answer.body, answer.address)
+    if not answer.body.startswith(b"###MJD") or not answer.body.endswith(b"\n"):
+        raise FetchError(f"{answer.address} answered with no whole table: {answer.text[:80]!r}", passing=True)
