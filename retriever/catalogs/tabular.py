@@ -1,7 +1,7 @@
 """What all catalogs that come from a table have in common: which column is what, and which rows are wanted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -125,9 +125,10 @@ class TableCatalog:
             loaded = self.read([*self._wanted(magnitudes), *columns_in(self.condition)])
         except FileFormatError as error:
             raise CatalogError(f"{error}; map the catalog's columns in catalog.columns") from error
-        columns, where = loaded.table.columns, loaded.where
-        chosen = self._chosen(columns, loaded.table.n_rows, where)
-        columns = {key: column[chosen] for key, column in columns.items()}
+        where, n = loaded.where, loaded.table.n_rows
+        chosen = self._chosen(loaded.table.columns, n, where)
+        columns = _taken(loaded.table.columns, chosen, n)
+        loaded = replace(loaded, table=RawTable(columns={}))  # a million rows are not to be held twice
         ra, dec = (_floats(columns[name], name, where) for name in (self.columns.ra, self.columns.dec))
         known = np.isfinite(ra) & np.isfinite(dec)
         if not known.all() and not self.skip_without_position:
@@ -139,9 +140,9 @@ class TableCatalog:
         kept = np.flatnonzero(known)
         if kept.size == 0:
             raise CatalogError(f"{where} has no sources; give it at least one row with a name, ra and dec")
-        table = {key: column[kept] for key, column in columns.items()}
+        columns = _taken(columns, kept, known.size)
         skipped = int(known.size - kept.size)
-        return self._sources(table, ra[kept], dec[kept], magnitudes, skipped, loaded)
+        return self._sources(columns, ra[kept], dec[kept], magnitudes, skipped, loaded)
 
     def _chosen(self, columns: Mapping[str, Column], n: int, where: str) -> NDArray[np.int64]:
         rows = np.arange(n)
@@ -155,7 +156,7 @@ class TableCatalog:
 
     def _sources(
         self,
-        table: Mapping[str, Column],
+        table: dict[str, Column],
         ra: Floats,
         dec: Floats,
         magnitudes: list[Magnitude],
@@ -174,18 +175,22 @@ class TableCatalog:
             if "pmra" in numbers:
                 raise CatalogError("catalog.frame: proper motions are taken in ICRS only; leave their columns out")
         ra = np.where(ra == 360.0, 0.0, ra)
-        aliases = [_texts(table[name]) for name in names.aliases]
+        told = _preferred(table, magnitudes, ra.size, where)
+        extra = {name: np.ma.filled(table[name], _blank(table[name])) for name in names.extra}
+        named = _texts(table[names.name])
+        aliases = [_texts(table[name]).tolist() for name in names.aliases]
+        table.clear()
         return SourceTable.from_columns(
-            name=_texts(table[names.name]),
+            name=named,
             ra=ra,
             dec=dec,
             aliases=[tuple(alias for alias in row if alias) for row in zip(*aliases, strict=True)],
-            extra={name: np.ma.filled(table[name], _blank(table[name])) for name in names.extra},
+            extra=extra,
             skipped={"no position": missing} if missing else {},
             notes=loaded.notes,
             reference=loaded.reference,
             **numbers,
-            **_preferred(table, magnitudes, ra.size, where),
+            **told,
         )
 
     def _ordered_magnitudes(self) -> list[Magnitude]:
@@ -205,7 +210,7 @@ class TableCatalog:
 
 
 def _preferred(table: Mapping[str, Column], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, Any]:
-    mag, mag_err, band = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, "U32")
+    mag, mag_err, band = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, "U1")
     for magnitude in magnitudes:
         if not magnitude.mag:
             continue
@@ -214,7 +219,8 @@ def _preferred(table: Mapping[str, Column], magnitudes: list[Magnitude], n: int,
         mag[here] = values[here]
         if magnitude.mag_err:
             mag_err[here] = _floats(table[magnitude.mag_err], magnitude.mag_err, where)[here]
-        band[here] = np.array(_texts(table[magnitude.band_column]))[here] if magnitude.band_column else magnitude.band
+        named = _texts(table[magnitude.band_column]) if magnitude.band_column else np.array(magnitude.band)
+        band = np.where(here, named, band)
     return {"mag": mag, "mag_err": mag_err, "band": band}
 
 
@@ -227,9 +233,19 @@ def _floats(column: Column, name: str, where: str) -> Floats:
     return values
 
 
-def _texts(column: Column) -> list[str]:
+def _taken(columns: Mapping[str, Column], rows: NDArray[np.int64], n: int) -> dict[str, Column]:
+    """Some of n rows of all columns; all of them without a copy."""
+    return dict(columns) if rows.size == n else {key: column[rows] for key, column in columns.items()}
+
+
+def _texts(column: Column) -> NDArray[np.str_]:
     filled = np.ma.filled(column, _blank(column)) if np.ma.isMaskedArray(column) else column
-    return [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in filled.tolist()]
+    if filled.dtype.kind == "S":
+        filled = np.char.decode(filled, "utf-8")
+    if filled.dtype.kind != "U":
+        return np.array([str(value) for value in filled.tolist()], np.str_)
+    found: NDArray[np.str_] = np.char.strip(filled)
+    return found
 
 
 def _blank(column: Column) -> Any:
