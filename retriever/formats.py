@@ -210,8 +210,11 @@ def _plain_column(column: Any, name: str, path: Path) -> Column:
 def _read_parquet(file: File, path: Path, columns: Columns) -> RawTable:
     import pyarrow.parquet as pq
 
-    names = _chosen(pq.read_schema(file).names, columns, path)
-    return _from_arrow(pq.read_table(file, columns=names), path, columns, ())
+    with pq.ParquetFile(file) as parquet:
+        names = _chosen(parquet.schema_arrow.names, columns, path)
+        # column after column, so that not all of a large table is in memory twice
+        found = {name: _arrow_column(parquet.read(columns=[name]).column(0), name, path) for name in names}
+    return RawTable(columns=found, origin=path.name)
 
 
 def _from_arrow(table: Any, path: Path, columns: Columns, comments: tuple[str, ...]) -> RawTable:
@@ -239,7 +242,7 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
         column = column.cast(pa.string())
     mask = np.asarray(column.is_null()) if column.null_count else None
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        values = np.array(pc.fill_null(column, "").to_pylist(), dtype=np.str_)
+        values = _arrow_texts(pc.fill_null(column, ""))
     elif mask is not None:
         missing: bool | float = False if pa.types.is_boolean(column.type) else 0
         if pa.types.is_floating(column.type):
@@ -249,6 +252,19 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
         values = column.to_numpy()
     return np.ma.MaskedArray(values, mask=mask) if mask is not None else np.asarray(values)
 
+
+def _arrow_texts(column: Any) -> Column:
+    """Text of fixed width, piece by piece, so that a million texts are not all Python objects at once."""
+    import pyarrow.compute as pc
+
+    width = max(int(pc.max(pc.utf8_length(column)).as_py() or 0), 1)
+    values = np.empty(len(column), f"U{width}")
+    for first in range(0, len(column), _TEXTS_AT_ONCE):
+        values[first : first + _TEXTS_AT_ONCE] = column.slice(first, _TEXTS_AT_ONCE).to_pylist()
+    return values
+
+
+_TEXTS_AT_ONCE = 1 << 16
 
 # ---- FITS --------------------------------------------------------------------------------------------------------
 

@@ -244,8 +244,18 @@ def _texts(column: Column) -> NDArray[np.str_]:
         filled = np.char.decode(filled, "utf-8")
     if filled.dtype.kind != "U":
         return np.array([str(value) for value in filled.tolist()], np.str_)
-    found: NDArray[np.str_] = np.char.strip(filled)
-    return found
+    texts: NDArray[np.str_] = filled
+    for first in range(0, texts.size, _TEXTS_AT_ONCE):
+        piece = slice(first, first + _TEXTS_AT_ONCE)
+        stripped = np.char.strip(texts[piece])
+        if (stripped != texts[piece]).any():
+            texts = texts.copy() if texts is filled else texts
+            texts[piece] = stripped
+    return texts
+
+
+_TEXTS_AT_ONCE = 1 << 16
+"""Texts to look at together: a copy of all of a million is not needed to strip some."""
 
 
 def _blank(column: Column) -> Any:
