@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=1, help="seeds of each fault (default 1)")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The real archives are asked only by those who say so."""
+    if "network" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("network")])
+        items[:] = [item for item in items if not item.get_closest_marker("network")]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each seed of a fault."""
     if "fault_seed" in metafunc.fixturenames:

@@ -98,6 +98,8 @@ class Client:
             )
         if self.refresh is not None:
             seconds_of(self.refresh, "run.refresh")
+        if self.inbox is not None:  # workers may stand elsewhere
+            object.__setattr__(self, "inbox", str(Path(self.inbox).expanduser().absolute()))
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
@@ -217,6 +219,12 @@ class Client:
         if inbox:
             inbox.forget(about)
 
+    def sweep(self) -> None:
+        """Throw away answers that are kept for too long."""
+        inbox = self.kept()
+        if inbox:
+            inbox.sweep()
+
     def limits_of(self, url: str) -> HostLimit:
         """The limit of an address's host."""
         return HostLimit(host=_host(url), connections=self.connections, per_second=self.per_second)
@@ -304,7 +312,7 @@ class Client:
             return None
         oldest = LONGEST_SECONDS if self.refresh is None else seconds_of(self.refresh, "run.refresh")
         since_start = time.time() - _STARTED
-        return Inbox(folder=Path(self.inbox).expanduser(), max_age_seconds=max(oldest, since_start))
+        return Inbox(folder=Path(self.inbox), max_age_seconds=max(oldest, since_start))
 
 
 _STARTED = time.time()

@@ -94,6 +94,15 @@ class Inbox:
         """Let go of all answers about one thing."""
         shutil.rmtree(self._of(about), ignore_errors=True)
 
+    def sweep(self) -> None:
+        """Let go of all that is too old to count, as after a run that was never gone on with."""
+        for folder in self.folder.glob("*"):
+            try:
+                if time.time() - folder.stat().st_mtime > LONGEST_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except OSError:  # another run settled it just now
+                continue
+
     def _of(self, about: str) -> Path:
         return self.folder / hashlib.sha256(about.encode()).hexdigest()[:32]
 

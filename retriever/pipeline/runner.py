@@ -149,6 +149,9 @@ class Run:
         try:
             for root in self.recipe.roots.values():
                 remove_leftovers(root)
+            for survey in self.recipe.surveys.values():
+                if hasattr(survey.observatory, "client"):
+                    survey.observatory.client.sweep()
             self._adopt()
             self._state_now = self._states()
             self._warn_of_other_places()

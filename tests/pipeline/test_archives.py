@@ -203,8 +203,10 @@ def test_nothing_that_came_is_asked_again_after_kills_and_faults(stand, archive)
     assert sum(archive.answered.values()) <= 120 + 3 * 8 and len(archive.answered) == 120
     undisturbed = stand / "undisturbed"
     archive.fault = lambda request, n: ""
+    archive.most_at_once = 0
     alone = [*command, f"paths.outputs={undisturbed}/outputs", f"paths.data={undisturbed}/data"]
     assert subprocess.run(alone, cwd=stand, capture_output=True, timeout=120).returncode == 0
+    assert 1 < archive.most_at_once <= 8  # all workers together
     assert_same_tables(version_folder(stand / "outputs"), version_folder(undisturbed / "outputs"))
 
 
