@@ -137,10 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
                 ),
                 lambda request: Reply(b"no such thing here", 404),
             )
-            self._send(request, archive.fault(request, before), route)
         finally:
-            with archive.lock:
+            with archive.lock:  # before the answer, after which the client may ask for the next
                 archive.at_once -= 1
+        self._send(request, archive.fault(request, before), route)
 
     def _send(self, request: Request, fault: str, route: Route) -> None:
         if fault in ("429", "503", "500", "404"):
