@@ -60,7 +60,7 @@ class Observatory(Protocol):
     state of each source's data (such as names, sizes and times of files). A changed stamp makes a source pending.
 
     One that asks an archive has a field `client` (`retriever.client.http.Client`), and is left alone when
-    ``run.offline=true``. It may have ``settled(sources)``, which is called when the answers for these are safe on disk.
+    ``run.offline=true``. Answers that it asks for with ``about=...`` are kept until they are safe on disk.
     """
 
     @property

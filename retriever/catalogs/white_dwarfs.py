@@ -89,10 +89,10 @@ class WhiteDwarfFile(TableCatalog):
     def _fetch(self, scratch: Path) -> Fetched:
         """Download the file and unpack it; what is written of it is Parquet."""
         packed, plain = scratch / "file.fits.gz", scratch / "file.fits"
-        answer = self.client.download(self.url, packed, what=self.url.rpartition("/")[2])
+        address = self.client.download(self.url, packed, what=self.url.rpartition("/")[2])
         try:
             with gzip.open(packed) as source, plain.open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
         except (gzip.BadGzipFile, EOFError) as error:
-            raise CatalogError(f"{answer.address} is no whole gzip file ({error}); fetch it again") from error
-        return freeze_fits(plain, answer.address)
+            raise CatalogError(f"{address} is no whole gzip file ({error}); fetch it again") from error
+        return freeze_fits(plain, address)

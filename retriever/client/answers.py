@@ -1,14 +1,32 @@
-"""Errors that archives send with HTTP status 200: web pages, error messages in tables, tables cut short."""
+"""Answers that are errors: by their HTTP status, or with status 200 (web pages, messages in tables, cut tables)."""
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from retriever.errors import AnswerCut, FetchError
 
-__all__ = ["refuse_error_table", "refuse_web_page"]
+__all__ = ["refusal", "refuse_error_table", "refuse_web_page"]
+
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+"""HTTP statuses that may be others a little later."""
 
 _TAG = re.compile(r"<[^>]*>")
 _INFO = re.compile(rb"<(?:\w+:)?INFO\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?INFO>)", re.DOTALL | re.IGNORECASE)
 _ATTRIBUTE = re.compile(rb"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+
+
+def refusal(place: str, status: int, reason: str, body: bytes, headers: Mapping[str, str]) -> FetchError:
+    """The error that an HTTP status of 400 or more stands for."""
+    text = " ".join(re.sub(r"<[^>]*>", " ", body[:2000].decode("utf-8", "replace")).split())[:160]
+    hint = {401: "; check the login", 403: "; check the login", 404: "; check the url"}.get(status, "")
+    return FetchError(
+        f"{place} answered {status} {reason}{f' ({text})' if text else ''}{hint}",
+        passing=status in _PASSING,
+        after_seconds=_retry_after(headers.get("retry-after", "") or _wish_in(text)),
+        status=status,
+    )
 
 
 def refuse_web_page(body: bytes, where: str) -> None:
@@ -61,3 +79,31 @@ def refuse_error_table(body: bytes, where: str) -> None:
 
 def _plain(text: bytes) -> str:
     return " ".join(_TAG.sub(" ", text.decode("utf-8", "replace")).split())[:200]
+
+
+def _wish_in(text: str) -> str:
+    """Seconds to wait, as some services write them into their answer.
+
+    Examples
+    --------
+    >>> _wish_in("Request was throttled. Expected available in 7 seconds.")
+    '7'
+    """
+    found = re.search(r"available in (\d+) second", text)
+    return found[1] if found else ""
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds that a host wishes us to wait: a number, or until a date.
+
+    Examples
+    --------
+    >>> _retry_after("120"), _retry_after("soon")
+    (120.0, None)
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+        return float(text)
+    try:
+        return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return None

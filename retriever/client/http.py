@@ -10,18 +10,17 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
-from urllib.parse import urlsplit
 
+from retriever.client.addresses import host_of, place_of
+from retriever.client.answers import refusal
 from retriever.client.credentials import Login
 from retriever.client.duration import seconds_of
 from retriever.client.inbox import LONGEST_SECONDS, Answer, Inbox, now
@@ -32,14 +31,11 @@ from retriever.source import Source
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Client", "about", "place_of", "refusal", "user_agent"]
+__all__ = ["Client", "about", "user_agent"]
 
 log = logging.getLogger("retriever")
 
 Thing = TypeVar("Thing")
-
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""HTTP statuses that may be others a little later."""
 
 _CHUNK = 1 << 16
 
@@ -79,7 +75,7 @@ class Client:
     """
 
     connections: int = 8
-    per_second: float = 20.0
+    per_second: float = 30.0
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     total_timeout: float = 900.0
@@ -159,24 +155,43 @@ class Client:
         FetchError
             When no answer came, or one that is an error.
         """
-        inbox = self.kept() if about else None
-        request = json.dumps([method, url, params, data], sort_keys=True, default=str).encode()
-        kept = inbox.find(about, request) if inbox else None
-        if kept is not None:
-            return kept
-        for attempt in self.attempts_at(url):
-            with attempt:
-                pieces: list[bytes] = []
-                answer = self._once(method, url, pieces.append, params, data, headers, login, size)
-                answer = Answer(**{**vars(answer), "body": b"".join(pieces)})
-                if check is not None:
-                    check(answer)
-        if inbox:
-            inbox.keep(about, request, answer)
+
+        def fetch() -> Answer:
+            for attempt in self.attempts_at(url):
+                with attempt:
+                    pieces: list[bytes] = []
+                    status = self._once(method, url, pieces.append, params, data, headers, login, size)
+                    answer = Answer(address=place_of(url), body=b"".join(pieces), status=status, fetched=now())
+                    if check is not None:
+                        check(answer)
+            return answer
+
+        return self.once(about, [method, url, params, data], fetch)
+
+    def once(self, about: str, request: Any, fetch: Callable[[], Answer]) -> Answer:
+        """The answer to a request that was kept, or a new one, which is kept.
+
+        Parameters
+        ----------
+        about
+            What it is kept by until `settled`; "" to keep it not.
+        request
+            What is asked, as plain data.
+        fetch
+            Asks.
+        """
+        inbox = self._inbox() if about else None
+        if inbox is None:
+            return fetch()
+        question = json.dumps(request, sort_keys=True, default=str).encode()
+        answer = inbox.find(about, question)
+        if answer is None:
+            answer = fetch()
+            inbox.keep(about, question, answer)
         return answer
 
-    def download(self, url: str, path: Path, *, what: str, size: int | None = None) -> Answer:
-        """Fetch a large file to disk, by a temporary one beside it; the answer's body stays empty.
+    def download(self, url: str, path: Path, *, what: str) -> str:
+        """Fetch a large file to disk, by a temporary one beside it; gives the place it came from.
 
         Parameters
         ----------
@@ -186,8 +201,6 @@ class Client:
             Where to; its folder must exist.
         what
             What it is, for the progress shown.
-        size
-            Bytes that it must have, where that is known.
 
         Raises
         ------
@@ -205,29 +218,30 @@ class Client:
                         file.write(piece)
                         advance(len(piece))
 
-                    answer = self._once("GET", url, sink, None, None, None, None, size)
+                    self._once("GET", url, sink)
             beside.replace(path)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror or error}; free some space") from error
         finally:
             beside.unlink(missing_ok=True)
-        return answer
+        return place_of(url)
 
-    def settled(self, about: str) -> None:
-        """Let go of the answers about something, now that they are in a segment."""
-        inbox = self.kept()
+    def settled(self, survey: str, sources: Iterable[Source]) -> None:
+        """Let go of a survey's answers about sources, now that they are in a segment."""
+        inbox = self._inbox()
         if inbox:
-            inbox.forget(about)
+            for source in sources:
+                inbox.forget(about(survey, source))
 
     def sweep(self) -> None:
         """Throw away answers that are kept for too long."""
-        inbox = self.kept()
+        inbox = self._inbox()
         if inbox:
             inbox.sweep()
 
     def limits_of(self, url: str) -> HostLimit:
         """The limit of an address's host."""
-        return HostLimit(host=_host(url), connections=self.connections, per_second=self.per_second)
+        return HostLimit(host=host_of(url), connections=self.connections, per_second=self.per_second)
 
     # ---- one attempt --------------------------------------------------------------------------------------------
 
@@ -268,9 +282,10 @@ class Client:
         return error.after_seconds + random.uniform(0, self.wait)
 
     def _once(
-        self, method: str, url: str, sink: Callable[[bytes], Any], params: Any, data: Any, headers: Any,
-        login: Login | None, size: int | None,
-    ) -> Answer:  # fmt: skip
+        self, method: str, url: str, sink: Callable[[bytes], Any], params: Any = None, data: Any = None,
+        headers: Any = None, login: Login | None = None, size: int | None = None,
+    ) -> int:  # fmt: skip
+        """Ask once, and hand the answer on piece by piece; gives the HTTP status."""
         import httpx
 
         place = place_of(url)
@@ -303,10 +318,9 @@ class Client:
         told = response.headers.get("content-md5", "")
         if (size is not None and received != size) or (told and told != base64.b64encode(md5.digest()).decode()):
             raise FetchError(f"{place} sent {received} bytes that are not those it announced", passing=True)
-        location = str(response.headers.get("location", ""))
-        return Answer(address=place, body=b"", status=response.status_code, fetched=now(), location=location)
+        return int(response.status_code)
 
-    def kept(self) -> Inbox | None:
+    def _inbox(self) -> Inbox | None:
         """The answers that are kept, if any are."""
         if self.inbox is None:
             return None
@@ -324,40 +338,6 @@ def about(survey: str, source: Source) -> str:
     return f"{survey}\n{source.name}\n{source.ra:.5f}\n{source.dec:.5f}"
 
 
-def place_of(url: str) -> str:
-    """Scheme, host and path of an address: nothing of it that could be secret.
-
-    Examples
-    --------
-    >>> place_of("https://me:secret@example.org:8080/a?token=1")
-    'https://example.org:8080/a'
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "what is given as url"
-    return f"{parts.scheme}://{host}{port}{parts.path}"
-
-
-def _host(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'nowhere'}-{parts.port}" if parts.port else parts.hostname or "nowhere"
-
-
-def refusal(place: str, status: int, reason: str, body: bytes, headers: Mapping[str, str]) -> FetchError:
-    """The error that an HTTP status of 400 or more stands for."""
-    text = " ".join(re.sub(r"<[^>]*>", " ", body[:2000].decode("utf-8", "replace")).split())[:160]
-    hint = {401: "; check the login", 403: "; check the login", 404: "; check the url"}.get(status, "")
-    return FetchError(
-        f"{place} answered {status} {reason}{f' ({text})' if text else ''}{hint}",
-        passing=status in _PASSING,
-        after_seconds=_retry_after(headers.get("retry-after", "") or _wish_in(text)),
-        status=status,
-    )
-
-
 def _beginning(response: "httpx.Response") -> bytes:
     body = b""
     for piece in response.iter_bytes(_CHUNK):
@@ -365,34 +345,6 @@ def _beginning(response: "httpx.Response") -> bytes:
         if len(body) > 2000:
             break
     return body
-
-
-def _wish_in(text: str) -> str:
-    """Seconds to wait, as some services write them into their answer.
-
-    Examples
-    --------
-    >>> _wish_in("Request was throttled. Expected available in 7 seconds.")
-    '7'
-    """
-    found = re.search(r"available in (\d+) second", text)
-    return found[1] if found else ""
-
-
-def _retry_after(text: str) -> float | None:
-    """Seconds that a host wishes us to wait: a number, or until a date.
-
-    Examples
-    --------
-    >>> _retry_after("120"), _retry_after("soon")
-    (120.0, None)
-    """
-    if re.fullmatch(r"\d+(\.\d+)?", text.strip()):
-        return float(text)
-    try:
-        return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (TypeError, ValueError):
-        return None
 
 
 def _kind(error: Exception) -> str:

@@ -32,15 +32,12 @@ class Answer:
         HTTP status.
     fetched
         UTC, ISO 8601.
-    location
-        Where the host said that something was made (the header Location), or "".
     """
 
     address: str
     body: bytes
     status: int
     fetched: str
-    location: str = ""
 
     @property
     def text(self) -> str:
@@ -78,7 +75,7 @@ class Inbox:
     def keep(self, about: str, request: bytes, answer: Answer) -> None:
         """Keep an answer: whole or not at all."""
         path = self._path(about, request)
-        head = {key: getattr(answer, key) for key in ("address", "status", "fetched", "location")}
+        head = {key: getattr(answer, key) for key in ("address", "status", "fetched")}
         beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

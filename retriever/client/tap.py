@@ -2,24 +2,18 @@
 
 import contextlib
 import io
-import json
-import logging
 import time
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from retriever.client.answers import refuse_error_table, refuse_web_page
-from retriever.client.http import Client, place_of, refusal, user_agent
+from retriever.client.addresses import place_of
+from retriever.client.answers import refusal, refuse_error_table, refuse_web_page
+from retriever.client.http import Client, user_agent
 from retriever.client.inbox import Answer, now
 from retriever.errors import FetchError
 
 __all__ = ["ask_tap", "quoted"]
-
-log = logging.getLogger("retriever")
-
-LONGEST_UPLOAD = 100_000
-"""Rows of one uploaded table."""
 
 
 def ask_tap(
@@ -61,23 +55,19 @@ def ask_tap(
     FetchError
         When there is no such answer.
     """
-    inbox = client.kept() if about else None
-    request = json.dumps([url, query, upload, max_rows], sort_keys=True, default=str).encode()
-    kept = inbox.find(about, request) if inbox else None
-    if kept is not None:
-        return kept
-    if asynchronous:
-        body = _by_job(client, url, query, upload, max_rows)
-        _check(body, place_of(url))
-    else:
-        for attempt in client.attempts_at(url):
-            with attempt:
-                body = _at_once(client, url, query, upload, max_rows)
-                _check(body, place_of(url))
-    answer = Answer(address=place_of(url), body=body, status=200, fetched=now())
-    if inbox:
-        inbox.keep(about, request, answer)
-    return answer
+
+    def fetch() -> Answer:
+        if asynchronous:
+            body = _by_job(client, url, query, upload, max_rows)
+            _check(body, place_of(url))
+        else:
+            for attempt in client.attempts_at(url):
+                with attempt:
+                    body = _at_once(client, url, query, upload, max_rows)
+                    _check(body, place_of(url))
+        return Answer(address=place_of(url), body=body, status=200, fetched=now())
+
+    return client.once(about, [url, query, upload, max_rows], fetch)
 
 
 def quoted(text: str) -> str:
@@ -114,19 +104,15 @@ def _by_job(client: Client, url: str, query: str, upload: Any, max_rows: int | N
     """Hand in a job, wait for its end, fetch the result, and clean up whatever happened."""
     from pyvo.dal.tap import AsyncTAPJob
 
-    session = _session(client, attempts=client.attempts)
+    session = _session(client)
     with _as_fetch_error(url):
         job = AsyncTAPJob.create(url, query, maxrec=max_rows, uploads=_uploads(upload), session=session)
     try:
         with _as_fetch_error(url):
             job.run()
             _wait(job, client.total_timeout, url)
-            if job.phase != "COMPLETED":
-                told = getattr(job._job.errorsummary, "message", None)
-                reason = getattr(told, "content", told) or "no reason given"
-                raise FetchError(f"{place_of(url)}: the job ended {job.phase}: {reason}")
-            response = session.get(job.result_uri)
-            body: bytes = response.content
+            job.raise_if_error()
+            body: bytes = session.get(job.result_uri).content
             return body
     finally:
         with contextlib.suppress(Exception):  # a job that stays there is the service's to throw away
@@ -134,13 +120,11 @@ def _by_job(client: Client, url: str, query: str, upload: Any, max_rows: int | N
 
 
 def _wait(job: Any, seconds: float, url: str) -> None:
-    """Look every now and then, ever more rarely, whether a job has come to its end."""
+    """Look every now and then, ever more rarely, whether a job has come to its end; pyvo's own `wait` has no end."""
     end, pause = time.monotonic() + seconds, 0.1
     while job.phase not in ("COMPLETED", "ERROR", "ABORTED"):
         if time.monotonic() > end:
             raise FetchError(f"{place_of(url)}: the job was not done in {seconds:g} s; raise client.total_timeout")
-        if job.phase == "PENDING":  # the word to begin did not arrive
-            job.run()
         time.sleep(pause)
         pause = min(pause * 1.5, 20.0)
 
@@ -151,7 +135,7 @@ def _uploads(upload: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {name: Table(columns) for name, columns in upload.items()} if upload else None
 
 
-def _session(client: Client, attempts: int) -> Any:
+def _session(client: Client, attempts: int | None = None) -> Any:
     """A session of requests, which pyvo speaks through, that asks as the client does."""
     import requests
 
@@ -170,10 +154,8 @@ def _session(client: Client, attempts: int) -> Any:
             except requests.RequestException as error:
                 kind = type(error).__name__
                 raise FetchError(f"{place_of(url)} broke off ({kind}); see whether it is up", passing=True) from None
-            if response.status_code in (408, 425, 429, 500, 502, 503, 504) and b"VOTABLE" not in body[:2000].upper():
-                raise refusal(place_of(url), response.status_code, response.reason, body, response.headers)
             if response.status_code >= 400:
-                _refuse_votable(body, place_of(url))
+                refuse_error_table(body, place_of(url))  # that of a query that cannot be understood comes with 400
                 raise refusal(place_of(url), response.status_code, response.reason, body, response.headers)
             refuse_web_page(body, place_of(url))
             response.raw = _Body(body)
@@ -182,11 +164,6 @@ def _session(client: Client, attempts: int) -> Any:
     session = Session()
     session.headers["User-Agent"] = user_agent()
     return session
-
-
-def _refuse_votable(body: bytes, where: str) -> None:
-    """Services tell of errors in a query by a status of 400 and a table that says why."""
-    refuse_error_table(body, where)
 
 
 class _Body(io.BytesIO):

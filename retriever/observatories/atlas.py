@@ -13,6 +13,7 @@ from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_bytes
+from retriever.observatories.bounds import nothing, reason_not_to_ask
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source
 from retriever.verbs import NO_RESULT
@@ -59,9 +60,6 @@ class ATLASObservatory:
 
     def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
         """Ask for all sources, and give what came in their order."""
-        if self.client.offline:
-            yield from self.client.each(lambda source: self.client.get(self.url), sources)
-            return
         headers = {"Authorization": f"Token {self._token()}", "Accept": "application/json"}
         answers: dict[int, RawPhotometry | Exception] = {}
         tasks: dict[int, str] = {}
@@ -86,11 +84,6 @@ class ATLASObservatory:
         late = FetchError(f"{self.url} was not done in {self.wait_seconds:g} s; the next run goes on waiting for it")
         yield from (answers.get(k, late) for k in range(len(sources)))
 
-    def settled(self, sources: Sequence[Source]) -> None:
-        """Let go of what is kept of their answers."""
-        for source in sources:
-            self.client.settled(about(self.survey, source))
-
     # ---- one task -----------------------------------------------------------------------------------------------
 
     def request(self, source: Source) -> dict[str, Any]:
@@ -108,9 +101,9 @@ class ATLASObservatory:
 
     def _hand_in(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
         """Hand in the task of a source, or find that it was before; gives its address."""
-        reason = self._reason_against(source)
+        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
         if reason:
-            return RawPhotometry(tables=(), provenance={"address": "", "request": "", "status": reason})
+            return nothing(reason)
         answer = self.client.post(
             f"{self.url}/queue/", self.request(source), headers=headers, check=_check_task,
             about=about(self.survey, source),
@@ -123,7 +116,7 @@ class ATLASObservatory:
             told = json.loads(self.client.get(task, headers=headers, check=_check_task).body)
         except FetchError as error:
             if error.status == 404:  # it was kept from an earlier run, and the service has thrown it away since
-                self.client.settled(about(self.survey, source))
+                self.client.settled(self.survey, [source])
                 return self._hand_in(source, headers)
             raise
         if told.get("error_msg"):
@@ -153,14 +146,6 @@ class ATLASObservatory:
             return RawPhotometry(tables=(), provenance=told)
         table = read_bytes(answer.body.lstrip(b"#"), "atlas.txt")
         return RawPhotometry(tables=(table,) if table.n_rows else (), provenance={**told, "fetched": answer.fetched})
-
-    def _reason_against(self, source: Source) -> str:
-        """Why a source is not asked for, or ""."""
-        if self.min_dec is not None and source.dec < self.min_dec:
-            return f"not asked: south of {self.min_dec:g} degrees"
-        if self.max_mag is not None and source.mag > self.max_mag:
-            return f"not asked: fainter than {self.max_mag:g}"
-        return ""
 
     def _token(self) -> str:
         """The token of the user, from the environment or by a login."""

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_aperture, read_bytes
+from retriever.observatories.bounds import nothing
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source
 from retriever.verbs import NO_RESULT
@@ -80,11 +80,6 @@ class TESSObservatory:
         """Ask for each source."""
         yield from self.client.each(self._ask, sources)
 
-    def settled(self, sources: Sequence[Source]) -> None:
-        """Let go of what is kept of their answers."""
-        for source in sources:
-            self.client.settled(about(self.survey, source))
-
     def find_place(self, number: str) -> Source:
         """The star of a TIC number, as a source; used where no catalog names it.
 
@@ -103,7 +98,7 @@ class TESSObservatory:
         keep = about(self.survey, source)
         number = _number(r"(?:TIC[\s_-]*)0*(\d+)", source) or self._identify(source, keep)
         if not number:
-            return _nothing(f"{self.url}/api/v0/invoke", "the TIC has no such star")
+            return nothing("the TIC has no such star", f"{self.url}/api/v0/invoke")
         files = self._choose(_tess_files(self.client, self.url, number, keep))
         return _photometry(self.client, self.url, files, keep, f"TIC {number}")
 
@@ -176,17 +171,12 @@ class KeplerObservatory:
         """Ask for each source."""
         yield from self.client.each(self._ask, sources)
 
-    def settled(self, sources: Sequence[Source]) -> None:
-        """Let go of what is kept of their answers."""
-        for source in sources:
-            self.client.settled(about(self.survey, source))
-
     def _ask(self, source: Source) -> RawPhotometry:
         keep = about(self.survey, source)
         rows = self._observations(source, keep)
         targets = {str(row["target_name"]) for row in rows}
         if not targets:
-            return _nothing(f"{self.url}/api/v0/invoke", "no target of Kepler or K2 there")
+            return nothing("no target of Kepler or K2 there", f"{self.url}/api/v0/invoke")
         if len(targets) > 1:
             ra, dec = source.position(2000.0)
             nearest = min(rows, key=lambda row: float(separation_arcsec(row["s_ra"], row["s_dec"], ra, dec)))
@@ -292,7 +282,6 @@ def _check_json(answer: Answer) -> None:
     except (ValueError, KeyError, TypeError):
         raise FetchError(f"{answer.address} answered with no JSON: {answer.text[:120]!r}", passing=True) from None
     if status == "EXECUTING":
-        time.sleep(0.5)
         raise FetchError(f"{answer.address} is still at work on the question", passing=True)
     if status != "COMPLETE":
         raise FetchError(f"{answer.address} answered with an error: {told.get('msg') or status}")
@@ -312,21 +301,17 @@ def _photometry(client: Client, url: str, files: Sequence[File], keep: str, alia
     tables: list[RawTable] = []
     fetched = ""
     for file in files:
+        read: list[RawTable] = []
 
-        def is_fits(answer: Answer, name: str = file.name) -> None:
-            if not answer.body.startswith(b"SIMPLE"):
-                refuse_web_page(answer.body, answer.address)
-                raise FetchError(f"{answer.address} sent no FITS file for {name}", passing=True)
+        def check(answer: Answer, name: str = file.name, read: list[RawTable] = read) -> None:
+            refuse_web_page(answer.body, answer.address)
             try:
-                read_bytes(answer.body, name)
+                read[:] = _tables(answer.body, name)
             except DataError as error:
                 raise FetchError(f"{answer.address} sent a broken file: {error}", passing=True) from error
 
-        answer = client.get(
-            f"{url}/api/v0.1/Download/file", {"uri": file.uri}, check=is_fits, size=file.size, about=keep
-        )
-        tables.append(read_bytes(answer.body, file.name))
-        tables += read_aperture(answer.body, file.name)
+        answer = client.get(f"{url}/api/v0.1/Download/file", {"uri": file.uri}, check=check, size=file.size, about=keep)
+        tables += read or _tables(answer.body, file.name)  # one that was kept has passed its check before
         fetched = max(fetched, answer.fetched)
     told = {"fetched": fetched} if fetched else {}
     return RawPhotometry(
@@ -342,8 +327,9 @@ def _photometry(client: Client, url: str, files: Sequence[File], keep: str, alia
     )
 
 
-def _nothing(address: str, reason: str) -> RawPhotometry:
-    return RawPhotometry(tables=(), provenance={"address": address, "request": "", "status": reason})
+def _tables(image: bytes, name: str) -> list[RawTable]:
+    """The light curve in a file, and the aperture."""
+    return [read_bytes(image, name), *read_aperture(image, name)]
 
 
 def _number(pattern: str, source: Source) -> str:

@@ -12,6 +12,7 @@ from retriever.client.inbox import Answer
 from retriever.client.tap import ask_tap, quoted
 from retriever.errors import AnswerCut, ConfigError, DataError, FetchError, nearest
 from retriever.formats import read_bytes
+from retriever.observatories.bounds import nothing, reason_not_to_ask
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source
 from retriever.verbs import NO_RESULT
@@ -94,17 +95,12 @@ class TAPObservatory:
         else:
             yield from self.client.each(self._ask, sources)
 
-    def settled(self, sources: Sequence[Source]) -> None:
-        """Let go of what is kept of their answers."""
-        for source in sources:
-            self.client.settled(about(self.survey, source))
-
     # ---- one at a time ------------------------------------------------------------------------------------------
 
     def _ask(self, source: Source) -> RawPhotometry:
         reason = self._reason_against(source)
         if reason:
-            return _nothing(reason)
+            return nothing(reason)
         words = {
             key: quoted(value) if isinstance(value, str) else repr(value) for key, value in self._facts(source).items()
         }
@@ -126,19 +122,14 @@ class TAPObservatory:
         """Why a source is not asked for, or ""."""
         if self.id_pattern and not self._id(source):
             return f"not asked: no name like {self.id_pattern}"
-        if self.min_dec is not None and source.dec < self.min_dec:
-            return f"not asked: south of {self.min_dec:g} degrees"
-        if self.max_dec is not None and source.dec > self.max_dec:
-            return f"not asked: north of {self.max_dec:g} degrees"
-        if self.max_mag is not None and source.mag > self.max_mag:
-            return f"not asked: fainter than {self.max_mag:g}"
-        return ""
+        return reason_not_to_ask(source, min_dec=self.min_dec, max_dec=self.max_dec, max_mag=self.max_mag)
 
     # ---- all at once --------------------------------------------------------------------------------------------
 
     def _ask_for_all(self, sources: Sequence[Source]) -> list[RawPhotometry | Exception]:
-        answers: list[RawPhotometry | Exception] = [_nothing(self._reason_against(source)) for source in sources]
-        asked = [k for k, source in enumerate(sources) if not self._reason_against(source)]
+        reasons = [self._reason_against(source) for source in sources]
+        answers: list[RawPhotometry | Exception] = [nothing(reason) for reason in reasons]
+        asked = [k for k, reason in enumerate(reasons) if not reason]
         for k, answer in zip(asked, self._upload([sources[k] for k in asked]), strict=True):
             answers[k] = answer
         return answers
@@ -193,7 +184,3 @@ class TAPObservatory:
                 "fetched": answer.fetched,
             },
         )
-
-
-def _nothing(reason: str) -> RawPhotometry:
-    return RawPhotometry(tables=(), provenance={"address": "", "request": "", "status": reason})

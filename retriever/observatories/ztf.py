@@ -12,6 +12,7 @@ from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, FetchError
 from retriever.formats import read_bytes
+from retriever.observatories.bounds import nothing, reason_not_to_ask
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source
 from retriever.verbs import NO_RESULT
@@ -74,11 +75,6 @@ class ZTFObservatory:
         """Ask for each source."""
         yield from self.client.each(self._ask, sources)
 
-    def settled(self, sources: Sequence[Source]) -> None:
-        """Let go of what is kept of their answers."""
-        for source in sources:
-            self.client.settled(about(self.survey, source))
-
     def request(self, source: Source) -> dict[str, Any]:
         """What the service is asked for a source."""
         ra, dec = source.position(MIDDLE_YEAR)
@@ -98,9 +94,9 @@ class ZTFObservatory:
         return asked
 
     def _ask(self, source: Source) -> RawPhotometry:
-        reason = self._reason_against(source)
+        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
         if reason:
-            return RawPhotometry(tables=(), provenance={"address": "", "request": "", "status": reason})
+            return nothing(reason)
         request = self.request(source)
         login = login_for("IRSA", "irsa.ipac.caltech.edu") if self.login else None
         answer = self.client.get(self.url, request, login=login, check=_check, about=about(self.survey, source))
@@ -115,14 +111,6 @@ class ZTFObservatory:
                 "fetched": answer.fetched,
             },
         )
-
-    def _reason_against(self, source: Source) -> str:
-        """Why a source is not asked for, or ""."""
-        if source.dec < self.min_dec:
-            return f"not asked: south of {self.min_dec:g} degrees"
-        if self.max_mag is not None and source.mag > self.max_mag:
-            return f"not asked: fainter than {self.max_mag:g}"
-        return ""
 
 
 def _check(answer: Answer) -> None:

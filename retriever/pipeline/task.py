@@ -167,13 +167,13 @@ class _Work:
             book.set(k, Outcome.EMPTY if answer.is_empty else Outcome.DONE, answer.n_rows, digest)
             provenance.append(json.dumps({"fetched": fetched, **answer.provenance}, sort_keys=True))
         self.raw = kept
-        rows = [k for k, answer in enumerate(kept) if answer is not None]
+        there = [(k, answer) for k, answer in enumerate(kept) if answer is not None]
         index = {
-            "source": np.array(rows, np.int64),
-            "n_tables": np.array([len(kept[k].tables) for k in rows], np.int64),  # type: ignore[union-attr]
-            "n_rows": np.array([kept[k].n_rows for k in rows], np.int64),  # type: ignore[union-attr]
-            "provenance": np.array([provenance[k] for k in rows], np.str_),
-            "aliases": np.array([json.dumps(kept[k].aliases) for k in rows], np.str_),  # type: ignore[union-attr]
+            "source": np.array([k for k, _ in there], np.int64),
+            "n_tables": np.array([len(answer.tables) for _, answer in there], np.int64),
+            "n_rows": np.array([answer.n_rows for _, answer in there], np.int64),
+            "provenance": np.array([provenance[k] for k, _ in there], np.str_),
+            "aliases": np.array([json.dumps(answer.aliases) for _, answer in there], np.str_),
         }
         self._write("download", book, self.job.asked, {"raw_index": index, **layout.pack_raw(kept)})
 
@@ -327,10 +327,12 @@ class _Work:
             self.result.outcomes[stage] = tables["sources"]["outcome"].tolist()
 
     def _settle(self) -> None:
-        """Tell the observatory which answers are safe on disk."""
-        settled = getattr(self.survey.observatory, "settled", None)
-        if settled is not None:
-            settled([source for source, raw in zip(self.sources, self.raw, strict=True) if raw is not None])
+        """Let the observatory's client go of the answers that are safe on disk now."""
+        observatory = self.survey.observatory
+        client = getattr(observatory, "client", None)
+        if client is not None:
+            done = (source for source, raw in zip(self.sources, self.raw, strict=True) if raw is not None)
+            client.settled(observatory.survey, done)
 
 
 class _Book:

@@ -157,7 +157,7 @@ def test_a_task_is_not_handed_in_twice_though_the_run_was_killed(queue, tmp_path
     patient = observatory(queue, client={"inbox": str(tmp_path)})
     assert [answer.n_rows for answer in patient.fetch(SOURCES)] == [6] * 12
     assert next(queue.numbers) == 13  # as many tasks as sources were ever made
-    patient.settled(SOURCES)
+    patient.client.settled(patient.survey, SOURCES)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

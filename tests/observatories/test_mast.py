@@ -134,7 +134,7 @@ def test_what_came_of_a_source_is_not_asked_again_though_a_later_file_failed(ser
     count = len(server.archive.seen)
     (answer,) = one.fetch([STAR])
     assert len(answer.tables) == 6 and len(server.archive.seen) == count + 1
-    one.settled([STAR])
+    one.client.settled(one.survey, [STAR])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

@@ -88,7 +88,7 @@ def test_errors_in_a_query_are_told_and_not_repeated(server) -> None:
 def test_a_job_that_fails_is_told_and_removed(server) -> None:
     server.fail_jobs = True
     (answer,) = observatory(server, asynchronous=True).fetch(SOURCES[:1])
-    assert isinstance(answer, FetchError) and "ERROR" in str(answer) and "We have problem" in str(answer)
+    assert isinstance(answer, FetchError) and "We have problem" in str(answer)
     assert server.deleted == ["1"]
 
 
@@ -115,7 +115,7 @@ def test_what_came_is_kept_until_it_is_settled(server, tmp_path) -> None:
         count = len(server.archive.seen)
         assert [answer.digest() for answer in one.fetch(SOURCES)] == [answer.digest() for answer in first]
         assert len(server.archive.seen) == count
-        one.settled(SOURCES)
+        one.client.settled(one.survey, SOURCES)
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

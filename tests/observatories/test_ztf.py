@@ -194,9 +194,9 @@ def test_what_came_is_not_asked_again_until_it_is_settled(tmp_path) -> None:
         (second,) = one.fetch([SOURCE])
         assert len(archive.seen) == 1 and first.digest() == second.digest()
         assert first.provenance == second.provenance
-        one.settled([SOURCE])
+        one.client.settled(one.survey, [SOURCE])
         assert list(one.fetch([SOURCE])) and len(archive.seen) == 2
-        one.settled([SOURCE])
+        one.client.settled(one.survey, [SOURCE])
     assert not [path for path in (tmp_path / "inbox").rglob("*") if path.is_file()]
 
 
