@@ -3,12 +3,13 @@
 Everything goes through unit vectors, since differences of right ascension fail just where it matters.
 """
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["julian_year", "moved", "offsets_arcsec", "separation_arcsec"]
+__all__ = ["julian_year", "moved", "offsets_arcsec", "place_in", "separation_arcsec"]
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +25,21 @@ def julian_year(mjd: ArrayLike) -> Floats:
     2000.0
     """
     return 2000.0 + (np.asarray(mjd, float) - 51544.5) / 365.25
+
+
+def place_in(text: str) -> tuple[float, float] | None:
+    """Right ascension and declination in degrees, where a text is a place: two numbers in range.
+
+    Examples
+    --------
+    >>> place_in("208.29 -4.8"), place_in("400 10"), place_in("TIC 1")
+    ((208.29, -4.8), None, None)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)[\s,]+([+-]?\d+(?:\.\d*)?)\s*", text)
+    if not found:
+        return None
+    ra, dec = float(found[1]), float(found[2])
+    return (ra, dec) if ra < 360 and abs(dec) <= 90 else None
 
 
 def moved(ra: Any, dec: Any, pmra: Any, pmdec: Any, years: Any) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ from retriever.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from retriever.store.database import Database
 
-__all__ = ["DAMAGED", "add_commands", "execute"]
+__all__ = ["DAMAGED", "add_commands", "execute", "parser_words", "tell"]
 
 DAMAGED = 4
 """Exit code of verify when something is not as it should be."""
@@ -25,10 +25,7 @@ Words = argparse.Namespace
 def add_commands(commands: Any) -> None:
     """Declare the commands; nothing heavy is imported for it."""
     for name, (_, text, example, declare) in _COMMANDS.items():
-        epilog = "examples:\n" + "\n".join(f"  retriever {line}" for line in example.splitlines())
-        parser = commands.add_parser(
-            name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        parser = commands.add_parser(name, help=text, **parser_words(text, example))
         declare(parser)
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
@@ -44,6 +41,15 @@ def add_commands(commands: Any) -> None:
         )
 
 
+def parser_words(text: str, example: str) -> dict[str, Any]:
+    """How the parser of a command describes it, with examples."""
+    return {
+        "description": text,
+        "epilog": "examples:\n" + "\n".join(f"  retriever {line}" for line in example.splitlines()),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
 def execute(words: Words) -> int:
     """Do what the words say; gives the exit code."""
     words.outputs, words.data = (Path(folder).expanduser().absolute() for folder in (words.outputs, words.data))
@@ -51,7 +57,8 @@ def execute(words: Words) -> int:
     return work(words)
 
 
-def _tell(words: Words, found: Any, text: Callable[[Any], str]) -> None:
+def tell(words: Words, found: Any, text: Callable[[Any], str]) -> None:
+    """Print what was found: as JSON where that is wished, else as text."""
     print(json.dumps(found, indent=2, default=str) if words.json else text(found))
 
 
@@ -84,7 +91,7 @@ def _status(words: Words) -> int:
 
     with _database(words) as database:
         found = status.versions(database, words.outputs)
-    _tell(words, found, status.versions_text)
+    tell(words, found, status.versions_text)
     return 0
 
 
@@ -93,7 +100,7 @@ def _where(words: Words) -> int:
 
     with _database(words) as database:
         found = status.where(database, words.outputs, words.data, words.name)
-    _tell(words, found, status.where_text)
+    tell(words, found, status.where_text)
     return 0
 
 
@@ -112,7 +119,7 @@ def _show(words: Words) -> int:
                 found = {"what": "sources", "sources": known.near(ra, dec, database, words.radius)}
             else:
                 found = known.show_known(words.thing, words.outputs, words.data, database)
-    _tell(words, found, show_text)
+    tell(words, found, show_text)
     return 0 if found.get("hash_holds", True) else DAMAGED
 
 
@@ -124,9 +131,9 @@ def _compare(words: Words) -> int:
     if len(versions) < 2:
         raise ConfigError("compare takes two versions or more")
     if len(versions) == 2:
-        _tell(words, compare.compare_two(*versions), compare.compare_text)
+        tell(words, compare.compare_two(*versions), compare.compare_text)
     else:
-        _tell(words, compare.compare_many(versions), compare.many_text)
+        tell(words, compare.compare_many(versions), compare.many_text)
     return 0
 
 
@@ -141,7 +148,7 @@ def _simulated(words: Words) -> int:
         found = simulated_lightcurves(folder, words.name, words.data, database)
     rows = write_lightcurves(Path(words.file), {name: one.lightcurves for name, one in found.items()})
     count = sum(len(one.lightcurves) for one in found.values())
-    _tell(
+    tell(
         words,
         {"epochs": rows, "lightcurves": count, "file": words.file},
         lambda told: f"{told['epochs']} epochs of {told['lightcurves']} light curves: {told['file']}",
@@ -175,7 +182,7 @@ def _verify(words: Words) -> int:
             end += "; repaired, run again to make anew what was lost" if words.repair else "; --repair mends them"
         return "\n".join([*lines, end])
 
-    _tell(words, told, text)
+    tell(words, told, text)
     return DAMAGED if found and not words.repair else 0
 
 
@@ -195,7 +202,7 @@ def _redo(words: Words) -> int:
         count = upkeep.redo(database, stages, words.sources)
     if not count:
         raise StoreError(f"{version.name} has no {words.stage} products of {', '.join(words.sources)}")
-    _tell(words, {"pending": count}, lambda told: f"{told['pending']} products are pending again; run to make them")
+    tell(words, {"pending": count}, lambda told: f"{told['pending']} products are pending again; run to make them")
     return 0
 
 
@@ -207,7 +214,7 @@ def _remove(words: Words) -> int:
     with _database(words) as database:
         versions.remove(version, database)
     text = "removed {removed}; its products stay until: retriever gc".format
-    _tell(words, {"removed": version.name}, lambda told: text(**told))
+    tell(words, {"removed": version.name}, lambda told: text(**told))
     return 0
 
 
@@ -217,7 +224,7 @@ def _pin(words: Words) -> int:
 
     version = find_version(words.version, words.outputs)
     versions.unpin(version) if words.off else versions.pin(version, words.why)
-    _tell(
+    tell(
         words,
         {"version": version.name, "pinned": not words.off},
         lambda told: f"{told['version']} is {'pinned' if told['pinned'] else 'not pinned any more'}",
@@ -246,7 +253,7 @@ def _gc(words: Words) -> int:
                 print(f"  {kind}: {size} bytes")
         if not words.dry_run:
             upkeep.collect(database, roots, garbage)
-    _tell(words, found, lambda told: "freed" if told["freed"] else "nothing was removed (--dry-run)")
+    tell(words, found, lambda told: "freed" if told["freed"] else "nothing was removed (--dry-run)")
     return 0
 
 
@@ -255,7 +262,7 @@ def _rebuild(words: Words) -> int:
 
     with _database(words, must_exist=False) as database:
         found = versions.rebuild(words.outputs, words.data, database)
-    _tell(words, found, lambda told: f"the database has {told['segments']} segments and {told['versions']} versions")
+    tell(words, found, lambda told: f"the database has {told['segments']} segments and {told['versions']} versions")
     return 0
 
 
@@ -264,7 +271,7 @@ def _pack(words: Words) -> int:
     from retriever.report.versions import find_version
 
     found = pack_version(find_version(words.version, words.outputs), words.data, Path(words.file))
-    _tell(words, found, lambda told: f"{told['files']} files, {told['bytes']} bytes: {words.file}")
+    tell(words, found, lambda told: f"{told['files']} files, {told['bytes']} bytes: {words.file}")
     return 0
 
 
@@ -273,7 +280,7 @@ def _unpack(words: Words) -> int:
 
     with _database(words, must_exist=False) as database:
         name = unpack_version(Path(words.file), words.outputs, words.data, database)
-    _tell(words, {"version": name}, lambda told: f"unpacked {told['version']}; retriever status lists it")
+    tell(words, {"version": name}, lambda told: f"unpacked {told['version']}; retriever status lists it")
     return 0
 
 

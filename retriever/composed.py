@@ -1,10 +1,10 @@
 """Commands that take the words of a run, beside their own: plan, try, adopt, catalog. Hydra composes their config."""
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 
+from retriever.commands import parser_words, tell
 from retriever.errors import ConfigError
 from retriever.outcome import STAGES
 
@@ -24,12 +24,7 @@ def parse(words: list[str]) -> tuple[list[str], Callable[[Any], Done]]:
     ['finder.snr_threshold=7']
     """
     work, text, example, declare = COMPOSED[words[0]]
-    parser = argparse.ArgumentParser(
-        prog=f"retriever {words[0]}",
-        description=text,
-        epilog="examples:\n" + "\n".join(f"  retriever {line}" for line in example.splitlines()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog=f"retriever {words[0]}", **parser_words(text, example))
     declare(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="words of retriever run")
@@ -42,11 +37,6 @@ def _is_override(word: str) -> bool:
     return "=" in word and not word.startswith("--")
 
 
-def _tell(words: Words, found: Any, text: Callable[[Any], str]) -> Done:
-    print(json.dumps(found, indent=2, default=str) if words.json else text(found))
-    return 0, ""
-
-
 # ---- plan ----------------------------------------------------------------------------------------------------------
 
 
@@ -55,7 +45,8 @@ def _plan(config: Any, words: Words) -> Done:
     from retriever.pipeline.session import plan_config
 
     preview = plan_config(config)
-    return _tell(words, preview.as_dict(), lambda _: preview_text(preview))
+    tell(words, preview.as_dict(), lambda _: preview_text(preview))
+    return 0, ""
 
 
 # ---- try -----------------------------------------------------------------------------------------------------------
@@ -74,7 +65,7 @@ def _try(config: Any, words: Words) -> Done:
     if not stages or set(stages) - set(STAGES):
         raise ConfigError(f"--stages is {words.stages!r}; choose of {', '.join(STAGES)}, separated by commas")
     found = try_config(config, words.what, stages)
-    _tell(words, found, show_text)
+    tell(words, found, show_text)
     return (3 if any("failed" in one for one in found["observatories"].values()) else 0), ""
 
 
@@ -90,12 +81,12 @@ def _adopt_words(parser: Any) -> None:
 
 
 def _adopt(config: Any, words: Words) -> Done:
-    from retriever.pipeline.adopting import adopt_folder, told
+    from retriever.pipeline.adopting import adopt_folder, adopted_text
 
     found = adopt_folder(
         config, words.folder, observatory=words.observatory, pattern=words.pattern, key=words.key, headers=words.headers
     )
-    _tell(words, vars(found), lambda _: told(found, words.folder))
+    tell(words, vars(found), lambda _: adopted_text(found))
     return (3 if found.failed else 0), ""
 
 
@@ -114,12 +105,13 @@ def _catalog(config: Any, words: Words) -> Done:
 
     sources = catalog.load(config)
     if words.action == "info":
-        return _tell(words, catalog.info(sources), catalog.info_text)
+        tell(words, catalog.info(sources), catalog.info_text)
+        return 0, ""
     if not words.what:
         raise ConfigError(f"catalog {words.action} needs a name, a place or a file; see retriever catalog --help")
-    if words.action == "query":
-        return _tell(words, catalog.query(sources, words.what, words.radius, words.epoch), catalog.rows_text)
-    return _tell(words, catalog.matches(sources, words.what, words.radius, words.epoch), catalog.rows_text)
+    rows = catalog.query if words.action == "query" else catalog.matches
+    tell(words, rows(sources, words.what, words.radius, words.epoch), catalog.rows_text)
+    return 0, ""
 
 
 COMPOSED: dict[str, tuple[Callable[[Any, Words], Done], str, str, Callable[[Any], None]]] = {

@@ -45,7 +45,7 @@ def read_table(path: Path, columns: Columns = None) -> RawTable:
     return _read(path, path, columns)
 
 
-def read_bytes(data: bytes, name: str, columns: Columns = None) -> RawTable:
+def read_bytes(data: bytes, name: str) -> RawTable:
     """Read the first table of what an archive sent; see `read_table`.
 
     Parameters
@@ -54,15 +54,13 @@ def read_bytes(data: bytes, name: str, columns: Columns = None) -> RawTable:
         The content of a file.
     name
         The file's name, whose suffix tells the format.
-    columns
-        Names of the columns to read; all, where none are given.
 
     Examples
     --------
     >>> read_bytes(b"mjd,mag\\n58000.5,17.1\\n", "answer.csv").columns["mag"].tolist()
     [17.1]
     """
-    return _read(io.BytesIO(data), Path(name), columns)
+    return _read(io.BytesIO(data), Path(name), None)
 
 
 def _read(file: File, path: Path, columns: Columns) -> RawTable:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.astrometry import moved
-from retriever.errors import CatalogError
+from retriever.errors import CatalogError, nearest
 from retriever.identity import Digests, digest_bytes, digest_each
 
 __all__ = ["PLACE_ARCSEC", "Source", "SourceTable"]
@@ -196,6 +196,10 @@ class SourceTable:
         if name in self._row_of:
             return self._row_of[name]
         return next((row for row, aliases in enumerate(self.aliases) if name in aliases), -1)
+
+    def hint(self, name: str) -> str:
+        """Which source a wrong name was probably meant for, to end a sentence with; "" for long catalogs."""
+        return nearest(name, self.name.tolist()) if len(self) <= 1000 else ""
 
     def source(self, row: int) -> Source:
         """One source as an object."""

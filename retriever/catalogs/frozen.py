@@ -17,9 +17,10 @@ from retriever.client.http import Client
 from retriever.client.inbox import now
 from retriever.errors import CatalogError, FetchError
 from retriever.formats import read_table
+from retriever.identity import canonical_hash
 from retriever.rawtable import RawPhotometry, RawTable
 
-__all__ = ["Fetched", "FrozenCatalogs"]
+__all__ = ["Fetched", "FrozenCatalogs", "freeze_fits", "freeze_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +122,12 @@ class FrozenCatalogs:
         return fetched < datetime.now(UTC) - timedelta(seconds=seconds_of(refresh, "run.refresh"))
 
     def _keep(self, fetched: Fetched) -> Path:
-        path = self.folder / f"{_plain(self.name)}_{fetched.digest[:12]}.parquet"
+        # of the request too: two that have the same answer each have a file with a story of its own
+        digest = canonical_hash([self._request(), fetched.digest])
+        path = self.folder / f"{_plain(self.name)}_{digest[:12]}.parquet"
         story = {
             "name": self.name, "request": self._request(), "address": fetched.address, "fetched": now(),
-            "digest": fetched.digest, "reference": self.reference,
+            "digest": digest, "reference": self.reference,
         }  # fmt: skip
         beside, story_beside = path.with_name(f".{path.name}"), path.with_name(f".{path.stem}.json")
         try:
@@ -166,7 +169,7 @@ def freeze_table(table: RawTable, address: str) -> Fetched:
     return Fetched(write=write, digest=RawPhotometry(tables=(table,)).digest(), address=address)
 
 
-def freeze_fits(path: Path, address: str, rows_at_once: int = 1 << 16) -> Fetched:
+def freeze_fits(path: Path, address: str) -> Fetched:
     """A FITS table on disk (not compressed) as a download: written as Parquet piece by piece, in little memory."""
 
     def write(to: Path) -> None:
@@ -178,8 +181,8 @@ def freeze_fits(path: Path, address: str, rows_at_once: int = 1 << 16) -> Fetche
             table = next(hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU))
             names, writer = [name for name in table.columns.names if table.data.dtype[name].shape == ()], None
             try:
-                for first in range(0, len(table.data), rows_at_once):
-                    part = table.data[first : first + rows_at_once]
+                for first in range(0, len(table.data), _ROWS_AT_ONCE):
+                    part = table.data[first : first + _ROWS_AT_ONCE]
                     piece = pa.table({name: _arrow_values(np.asarray(part[name])) for name in names})
                     writer = writer or pq.ParquetWriter(to, piece.schema)
                     writer.write_table(piece)
@@ -188,6 +191,9 @@ def freeze_fits(path: Path, address: str, rows_at_once: int = 1 << 16) -> Fetche
                     writer.close()
 
     return Fetched(write=write, digest=_file_digest(path), address=address)
+
+
+_ROWS_AT_ONCE = 1 << 16
 
 
 def _arrow_values(values: Any) -> Any:

@@ -39,7 +39,7 @@ class Cone:
     def expression(self, ra: str, dec: str) -> list[str]:
         """The same for `retriever.catalogs.where`: the chord between two points is bounded."""
         if self.ra is None or self.dec is None or self.radius is None:
-            return []
+            return []  # one without the others was refused
         right, up = np.radians(self.ra), np.radians(self.dec)
         x, y, z = (float(one) for one in (np.cos(up) * np.cos(right), np.cos(up) * np.sin(right), np.sin(up)))
         chord = float(2 * np.sin(np.radians(self.radius) / 2)) ** 2
@@ -58,18 +58,14 @@ class Box:
     dec_min: float | None = None
     dec_max: float | None = None
 
-    def adql(self, ra: str, dec: str) -> list[str]:
-        """The conditions that columns lie in it."""
+    def conditions(self, ra: str, dec: str) -> list[str]:
+        """The conditions that columns lie in it, in ADQL and for `retriever.catalogs.where` alike."""
         low = [f"{ra} >= {self.ra_min!r}"] if self.ra_min is not None else []
         high = [f"{ra} <= {self.ra_max!r}"] if self.ra_max is not None else []
         around_zero = self.ra_min is not None and self.ra_max is not None and self.ra_min > self.ra_max
-        found = [f"({low[0]} OR {high[0]})"] if around_zero else low + high
+        found = [f"({low[0]} or {high[0]})"] if around_zero else low + high
         found += [f"{dec} >= {self.dec_min!r}"] if self.dec_min is not None else []
         return found + ([f"{dec} <= {self.dec_max!r}"] if self.dec_max is not None else [])
-
-    def expression(self, ra: str, dec: str) -> list[str]:
-        """The same for `retriever.catalogs.where`."""
-        return [condition.replace(" OR ", " or ") for condition in self.adql(ra, dec)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,17 +164,19 @@ class VizierCatalog(TAPCatalog):
             )
         columns = ", ".join(f'"{name}"' for name in dict.fromkeys(wanted))
         ra, dec = (f'"{name}"' for name in (self.columns.ra, self.columns.dec))
-        conditions = [*self.conditions, *self.cone.adql(ra, dec), *self.box.adql(ra, dec)]
+        conditions = [*self.conditions, *self.cone.adql(ra, dec), *self.box.conditions(ra, dec)]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         return f'SELECT {columns} FROM "{self.table}"{where}'
 
 
-_GAIA_COLUMNS = CatalogColumns(
-    name="source_id", pmra="pmra", pmdec="pmdec", parallax="parallax", epoch="ref_epoch", aliases=["designation"]
-)
+def _gaia_columns() -> CatalogColumns:
+    return CatalogColumns(
+        name="source_id", pmra="pmra", pmdec="pmdec", parallax="parallax", epoch="ref_epoch", aliases=["designation"]
+    )
 
 
-def _gaia_magnitudes() -> dict[str, Magnitude]:
+def gaia_magnitudes() -> dict[str, Magnitude]:
+    """Gaia's G, as the archive names it."""
     return {"G": Magnitude(mag="phot_g_mean_mag", band="G")}
 
 
@@ -200,8 +198,8 @@ class GaiaCatalog(TAPCatalog):
         Services that are asked in turn where the first does not answer.
     """
 
-    columns: CatalogColumns = field(default_factory=lambda: _GAIA_COLUMNS)
-    magnitudes: dict[str, Magnitude] = field(default_factory=_gaia_magnitudes)
+    columns: CatalogColumns = field(default_factory=_gaia_columns)
+    magnitudes: dict[str, Magnitude] = field(default_factory=gaia_magnitudes)
     epoch: float = 2016.0
     url: str = field(default="https://gea.esac.esa.int/tap-server/tap", metadata=NO_RESULT)
     name: str = "gaia"
@@ -220,7 +218,7 @@ class GaiaCatalog(TAPCatalog):
 
     def adql(self, wanted: Sequence[str]) -> str:
         """What is asked."""
-        conditions = [*self.cone.adql("ra", "dec"), *self.box.adql("ra", "dec")]
+        conditions = [*self.cone.adql("ra", "dec"), *self.box.conditions("ra", "dec")]
         if self.ids:
             conditions.append(f"source_id IN ({', '.join(map(str, self.ids))})")
         conditions += [f"phot_g_mean_mag >= {self.mag_min!r}"] if self.mag_min is not None else []

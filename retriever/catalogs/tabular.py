@@ -1,5 +1,6 @@
 """What all catalogs that come from a table have in common: which column is what, and which rows are wanted."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -66,7 +67,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableCatalog:
+class TableCatalog(ABC):
     """Sources from a table. Kinds of catalogs say where the table comes from, by `read`.
 
     Parameters
@@ -109,9 +110,9 @@ class TableCatalog:
         """What rows must fulfil, as an expression on the table's columns."""
         return self.where
 
+    @abstractmethod
     def read(self, wanted: Sequence[str]) -> Loaded:
         """Read the wanted columns of the table."""
-        raise NotImplementedError
 
     def load(self) -> SourceTable:
         """Make the table of sources."""

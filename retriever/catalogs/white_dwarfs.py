@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retriever.catalogs.frozen import Fetched, FrozenCatalogs, freeze_fits
-from retriever.catalogs.remote import Box, Cone
+from retriever.catalogs.remote import Box, Cone, gaia_magnitudes
 from retriever.catalogs.tabular import CatalogColumns, Loaded, Magnitude, TableCatalog
 from retriever.client.http import Client
 from retriever.errors import CatalogError
@@ -19,10 +19,6 @@ __all__ = ["WhiteDwarfFile"]
 
 def _columns() -> CatalogColumns:
     return CatalogColumns(name="WDJ_name", pmra="pmra", pmdec="pmdec", parallax="parallax", aliases=["designation"])
-
-
-def _magnitudes() -> dict[str, Magnitude]:
-    return {"G": Magnitude(mag="phot_g_mean_mag", band="G")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +46,7 @@ class WhiteDwarfFile(TableCatalog):
     """
 
     columns: CatalogColumns = field(default_factory=_columns)
-    magnitudes: dict[str, Magnitude] = field(default_factory=_magnitudes)
+    magnitudes: dict[str, Magnitude] = field(default_factory=gaia_magnitudes)
     epoch: float = 2016.0
     min_pwd: float = 0.75
     min_mag: float | None = None
@@ -72,7 +68,7 @@ class WhiteDwarfFile(TableCatalog):
         cuts = [f"Pwd >= {self.min_pwd!r}"] if self.min_pwd > 0 else []
         cuts += [f"phot_g_mean_mag >= {self.min_mag!r}"] if self.min_mag is not None else []
         cuts += [f"phot_g_mean_mag <= {self.max_mag!r}"] if self.max_mag is not None else []
-        cuts += self.box.expression("ra", "dec") + self.cone.expression("ra", "dec")
+        cuts += self.box.conditions("ra", "dec") + self.cone.expression("ra", "dec")
         return " and ".join(f"({cut})" for cut in [*cuts, *([self.where] if self.where else [])])
 
     def read(self, wanted: Sequence[str]) -> Loaded:

@@ -1,7 +1,6 @@
 """Taking over raw files that lie on disk, as if they had just been downloaded, so that nothing is downloaded twice."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from retriever.pipeline.version import new_run_name
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
 
-__all__ = ["Adopted", "adopt_folder"]
+__all__ = ["Adopted", "adopt_folder", "adopted_text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +115,10 @@ def _with_observatory(recipe: Recipe, name: str, reader: Any) -> Recipe:
     return changed
 
 
-def told(found: Adopted, folder: str) -> str:
+def adopted_text(found: Adopted) -> str:
     """What became of a folder, for people."""
-    lines = [
-        f"{found.taken} source(s) of {found.observatory} taken over from {Path(folder)}, {found.there} were there, "
+    line = (
+        f"{found.observatory}: {found.taken} source(s) taken over, {found.there} were there before, "
         f"{found.without_file} have no file"
-    ]
-    return "\n".join([*lines, *(f"failed: {sentence}" for sentence in found.failed[:10])])
+    )
+    return "\n".join([line, *(f"failed: {sentence}" for sentence in found.failed[:10])])

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from retriever.errors import CatalogError, HopelessRun, StoreError, nearest
+from retriever.errors import CatalogError, HopelessRun, StoreError
 from retriever.outcome import STAGES, Outcome
 from retriever.pipeline.executors import Engine, recipe_blob, work
 from retriever.pipeline.plan import Choice, SurveyState, Task, cut_tasks
@@ -473,15 +473,11 @@ def _selected(sources: SourceTable, settings: RunSettings) -> Any:
     for name in settings.sources:
         row = sources.row_of(name)
         if row < 0:
-            raise CatalogError(f"run.sources names {name!r}, which the catalog does not have{_hint(name, sources)}")
+            raise CatalogError(f"run.sources names {name!r}, which the catalog does not have{sources.hint(name)}")
         rows.append(row)
     named = np.zeros(len(sources), np.bool_)
     named[rows] = True
     return chosen & named
-
-
-def _hint(name: str, sources: SourceTable) -> str:
-    return nearest(name, sources.name.tolist()) if len(sources) <= 1000 else ""
 
 
 def _count(summary: RunSummary, states: Mapping[str, SurveyState], sources: SourceTable) -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from retriever.astrometry import place_in
 from retriever.config import build_setup, typed
-from retriever.errors import CatalogError, nearest
+from retriever.errors import CatalogError
 from retriever.outcome import STAGES
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.session import make_recipe
@@ -48,11 +49,9 @@ def try_config(config: Any, what: str, stages: tuple[str, ...]) -> dict[str, Any
 
 def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
     """The source that a word means; see `try_config`."""
-    place = re.fullmatch(r"\s*(\d+(?:\.\d*)?)[\s,]+([+-]?\d+(?:\.\d*)?)\s*", what)
+    place = place_in(what)
     if place:
-        ra, dec = float(place[1]), float(place[2])
-        if not (0 <= ra < 360 and -90 <= dec <= 90):
-            raise CatalogError(f"{what!r} is no place; give RA and DEC in degrees, 0 <= RA < 360")
+        ra, dec = place
         return Source(name=f"J{ra:.5f}{dec:+.5f}", ra=ra, dec=dec)
     number = re.fullmatch(r"TIC\s*(\d+)", what.strip(), re.IGNORECASE)
     finders = [survey.observatory for survey in recipe.surveys.values() if hasattr(survey.observatory, "find_place")]
@@ -62,8 +61,9 @@ def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
     sources = catalog.load()
     row = sources.row_of(what)
     if row < 0:
-        hint = nearest(what, sources.name.tolist()) if len(sources) <= 1000 else ""
-        raise CatalogError(f"the catalog has no source {what!r}{hint}; give a name of it, or RA and DEC in degrees")
+        raise CatalogError(
+            f"the catalog has no source {what!r}{sources.hint(what)}; give a name of it, or RA and DEC in degrees"
+        )
     one: Source = sources.source(row)
     return one
 

@@ -1,16 +1,16 @@
 """A catalog for people: what it is, rows of it, pairs with another."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from retriever.astrometry import place_in
 from retriever.catalogs.file import FileCatalog
 from retriever.catalogs.match import cone, match
 from retriever.config import build_setup
-from retriever.errors import CatalogError, nearest
+from retriever.errors import CatalogError
 from retriever.source import SourceTable
 
 __all__ = ["info", "info_text", "load", "matches", "query", "rows_text"]
@@ -60,17 +60,16 @@ def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) ->
     CatalogError
         When nothing is called so.
     """
-    place = re.fullmatch(r"\s*(\d+(?:\.\d*)?)[\s,]+([+-]?\d+(?:\.\d*)?)\s*", what)
+    place = place_in(what)
     if place:
-        rows, distances = cone(sources, float(place[1]), float(place[2]), radius_arcsec, year)
+        rows, distances = cone(sources, *place, radius_arcsec, year)
         return [
             {"distance_arcsec": round(distance, 3), **_row(sources, row)}
             for row, distance in zip(rows.tolist(), distances.tolist(), strict=True)
         ]
     row = sources.row_of(what)
     if row < 0:
-        hint = nearest(what, sources.name.tolist()) if len(sources) <= 1000 else ""
-        raise CatalogError(f"the catalog has no source {what!r}{hint}")
+        raise CatalogError(f"the catalog has no source {what!r}{sources.hint(what)}")
     return [_row(sources, row)]
 
 

@@ -75,6 +75,13 @@ def test_what_was_downloaded_is_frozen_and_used_from_then_on(server, tmp_path) -
         gaia(server, tmp_path, ids=[13], client={"offline": True}).load()
 
 
+def test_two_questions_with_one_answer_are_each_asked_once(server, tmp_path) -> None:
+    for _ in range(2):
+        by_id = gaia(server, tmp_path, ids=[12]).load()
+        by_magnitude = gaia(server, tmp_path, mag_min=11.0, mag_max=13.0).load()
+    assert by_id.digest == by_magnitude.digest and len(server.archive.seen) == 2
+
+
 def test_refresh_says_what_changed_and_keeps_the_earlier_file(server, tmp_path) -> None:
     before = gaia(server, tmp_path, ids=[11, 12, 13]).load()
     same = gaia(server, tmp_path, ids=[11, 12, 13], client={"refresh": "0d"}).load()
