@@ -6,7 +6,7 @@ from typing import Any
 
 from retriever.config import load_frozen, with_overrides
 from retriever.errors import StoreError
-from retriever.pipeline.runner import RunSummary
+from retriever.pipeline.run_summary import RunSummary
 from retriever.pipeline.session import run_config
 from retriever.pipeline.version import environment
 from retriever.report.parameters import changed_modules, code_of_version, differing

@@ -11,23 +11,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from retriever.errors import CatalogError, HopelessRun, StoreError
+from retriever.errors import HopelessRun, StoreError
 from retriever.outcome import STAGES, Outcome
 from retriever.pipeline.executors import Engine, recipe_blob, work
 from retriever.pipeline.plan import Choice, SurveyState, Task, cut_tasks
 from retriever.pipeline.progress import Progress
 from retriever.pipeline.recipe import Recipe
+from retriever.pipeline.run_summary import RunSummary, count_outcomes, count_rows, differences
 from retriever.pipeline.settings import RunSettings
 from retriever.pipeline.standing import SegmentRow, segment_sizes, stand
 from retriever.pipeline.task import Job, JobResult
-from retriever.pipeline.version import Version, environment
-from retriever.report.parameters import differing
+from retriever.pipeline.version import Version
 from retriever.report.tables import Counted, FreshCounts, all_aliases, write_tables
 from retriever.report.versions import VersionFolder
 from retriever.source import SourceTable
@@ -38,65 +36,12 @@ from retriever.store.leases import LeaseHolder
 from retriever.store.segments import read
 from retriever.store.upkeep import adopt, unknown_segments
 
-__all__ = ["Run", "RunSummary", "choose"]
+__all__ = ["Run"]
 
 log = logging.getLogger("retriever")
 
 PUBLISH_SECONDS = 0.3
 """What came back in so long goes into one transaction. A crash before it leaves segments that the next run adopts."""
-
-
-@dataclass(kw_only=True)
-class RunSummary:
-    """What a run did and where the version stands now.
-
-    Attributes
-    ----------
-    version, folder
-        The version's name and folder.
-    state
-        "complete", "partial" (asked for part of the work), "failures", "interrupted", "hopeless" or "error".
-    computed
-        Stage to the number of sources worked on by this run.
-    outcomes
-        Observatory and stage to counts of outcomes, over the whole catalog.
-    seconds
-        From plan to final tables.
-    environment
-        Versions of Python and packages that this run used.
-    reference
-        What to cite for the catalog.
-    mixed
-        What differs between the environments in which the version's products were made.
-    """
-
-    version: str
-    folder: str
-    run: str
-    state: str = "complete"
-    sources: int = 0
-    selected: int = 0
-    computed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
-    outcomes: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-    lightcurves: int = 0
-    detections: int = 0
-    injections: int = 0
-    recovered: int = 0
-    failures: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    message: str = ""
-    environment: dict[str, str] = field(default_factory=environment)
-    mixed: list[str] = field(default_factory=list)
-    reference: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the command."""
-        return {"complete": 0, "partial": 0, "failures": 3, "hopeless": 3, "interrupted": 130}.get(self.state, 1)
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return dict(vars(self))
 
 
 class Run:
@@ -395,7 +340,7 @@ class Run:
     def _finish(self) -> None:
         """Write the version's tables, and count where it stands."""
         states, segments = self._state_now if self._is_current else self._states()
-        self.summary.failures = _count(self.summary, states, self.sources) + self._not_refreshed
+        self.summary.failures = count_outcomes(self.summary, states, self.sources) + self._not_refreshed
         self._say_what_is_not_on_disk(states)
         aliases = self._aliases(states)
         counted = Counted(
@@ -412,8 +357,8 @@ class Run:
         )
         if write_tables(self.version.folder, counted):
             self.database.add_sources(_source_rows(self.sources, aliases))
-        vars(self.summary).update(_counts(self.version.folder))
-        self.summary.mixed = _mixed(asking.environments_of(self.database, self._ids.values()))
+        vars(self.summary).update(count_rows(self.version.folder))
+        self.summary.mixed = differences(asking.environments_of(self.database, self._ids.values()))
         if self.summary.state == "complete":
             self.summary.state = self._state(states)
 
@@ -445,79 +390,6 @@ class Run:
         if (codes == Outcome.FAILED).any() or self._not_refreshed:
             return "failures"
         return "partial" if (codes == Outcome.PENDING).any() else "complete"
-
-
-def choose(sources: SourceTable, settings: RunSettings, recipe: Recipe) -> Choice:
-    """Which part of the work the settings ask for.
-
-    Raises
-    ------
-    CatalogError
-        When they name a source that the catalog does not have.
-    """
-    asking = {name for name, survey in recipe.surveys.items() if hasattr(survey.observatory, "client")}
-    return Choice(
-        stages=tuple(settings.stages),
-        sources=_selected(sources, settings),
-        retry=settings.retry,
-        not_asked=frozenset(asking) if settings.offline else frozenset(),
-    )
-
-
-def _selected(sources: SourceTable, settings: RunSettings) -> Any:
-    chosen = np.zeros(len(sources), np.bool_)
-    chosen[settings.start : settings.stop] = True
-    if settings.sources is None:
-        return chosen
-    rows = []
-    for name in settings.sources:
-        row = sources.row_of(name)
-        if row < 0:
-            raise CatalogError(f"run.sources names {name!r}, which the catalog does not have{sources.hint(name)}")
-        rows.append(row)
-    named = np.zeros(len(sources), np.bool_)
-    named[rows] = True
-    return chosen & named
-
-
-def _count(summary: RunSummary, states: Mapping[str, SurveyState], sources: SourceTable) -> list[str]:
-    """Count outcomes into the summary; gives the sentences of the failures."""
-    failures = []
-    for name, state in states.items():
-        summary.outcomes[name] = {
-            stage: {
-                outcome.name.lower(): int(np.count_nonzero(one.outcome == outcome))
-                for outcome in Outcome
-                if (one.outcome == outcome).any()
-            }
-            for stage, one in state.stages.items()
-        }
-        for stage, one in state.stages.items():
-            for k in np.flatnonzero(one.outcome == Outcome.FAILED).tolist():
-                failures.append(f"{sources.name[k]} ({name}, {stage}): {one.message.get(k, '')}")
-    return failures
-
-
-def _counts(folder: Path) -> dict[str, int]:
-    import pyarrow.parquet as pq
-
-    rows = {
-        name: pq.read_metadata(folder / f"{name}.parquet").num_rows
-        for name in ("lightcurves", "detections", "injections")
-    }
-    import pyarrow.compute as pc
-
-    with pq.ParquetFile(folder / "injections.parquet") as injections:  # pq.read_table would import pandas
-        column = injections.read(columns=["recovered"])["recovered"]
-    recovered = int(pc.sum(column).as_py() or 0)
-    return {**rows, "recovered": recovered}
-
-
-def _mixed(environments: Sequence[Mapping[str, str]]) -> list[str]:
-    """What differs between environments, a sentence each."""
-    return [
-        f"{key} {' and '.join(sorted({str(one.get(key)) for one in environments}))}" for key in differing(environments)
-    ]
 
 
 def _source_rows(sources: SourceTable, told: Mapping[int, tuple[str, ...]]) -> list[dict[str, Any]]:

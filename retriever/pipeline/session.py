@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from retriever.config import Setup, build_setup, frozen_yaml, typed
+from retriever.errors import CatalogError
 from retriever.keep.versions import renew
 from retriever.pipeline.explain import Preview, explain, reference_version
 from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
-from retriever.pipeline.runner import Run, RunSummary, choose
+from retriever.pipeline.run_summary import RunSummary
+from retriever.pipeline.runner import Run
 from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
 from retriever.pipeline.standing import segment_sizes, stamps_of, stand
 from retriever.pipeline.version import Project, Repository, Version, make_version, new_run_name, repositories
@@ -150,6 +154,39 @@ def plan_config(config: Any) -> Preview:
         stages=explain(session.sources, standing, session.choice, now, before, list(session.stamps)),
         interrupted=len(found),
     )
+
+
+def choose(sources: SourceTable, settings: RunSettings, recipe: Recipe) -> Choice:
+    """Which part of the work the settings ask for.
+
+    Raises
+    ------
+    CatalogError
+        When they name a source that the catalog does not have.
+    """
+    asking = {name for name, survey in recipe.surveys.items() if hasattr(survey.observatory, "client")}
+    return Choice(
+        stages=tuple(settings.stages),
+        sources=_selected(sources, settings),
+        retry=settings.retry,
+        not_asked=frozenset(asking) if settings.offline else frozenset(),
+    )
+
+
+def _selected(sources: SourceTable, settings: RunSettings) -> Any:
+    chosen = np.zeros(len(sources), np.bool_)
+    chosen[settings.start : settings.stop] = True
+    if settings.sources is None:
+        return chosen
+    rows = []
+    for name in settings.sources:
+        row = sources.row_of(name)
+        if row < 0:
+            raise CatalogError(f"run.sources names {name!r}, which the catalog does not have{sources.hint(name)}")
+        rows.append(row)
+    named = np.zeros(len(sources), np.bool_)
+    named[rows] = True
+    return chosen & named
 
 
 def make_recipe(setup: Setup, seed: int, paths: Paths) -> Recipe:

@@ -15,7 +15,7 @@ def print_summary(summary: Any) -> None:
     Parameters
     ----------
     summary
-        A `retriever.pipeline.runner.RunSummary`.
+        A `retriever.pipeline.run_summary.RunSummary`.
     """
     console = Console(highlight=False, soft_wrap=True)
     words = ("done", "empty", "failed", "blocked", "pending")

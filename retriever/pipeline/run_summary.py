@@ -1,0 +1,110 @@
+"""What a run did and where its version stands: the summary that is printed and kept, and what is counted into it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retriever.outcome import STAGES, Outcome
+from retriever.pipeline.plan import SurveyState
+from retriever.pipeline.version import environment
+from retriever.report.parameters import differing
+from retriever.source import SourceTable
+
+__all__ = ["RunSummary", "count_outcomes", "count_rows", "differences"]
+
+
+@dataclass(kw_only=True)
+class RunSummary:
+    """What a run did and where the version stands now.
+
+    Attributes
+    ----------
+    version, folder
+        The version's name and folder.
+    state
+        "complete", "partial" (asked for part of the work), "failures", "interrupted", "hopeless" or "error".
+    computed
+        Stage to the number of sources worked on by this run.
+    outcomes
+        Observatory and stage to counts of outcomes, over the whole catalog.
+    seconds
+        From plan to final tables.
+    environment
+        Versions of Python and packages that this run used.
+    reference
+        What to cite for the catalog.
+    mixed
+        What differs between the environments in which the version's products were made.
+    """
+
+    version: str
+    folder: str
+    run: str
+    state: str = "complete"
+    sources: int = 0
+    selected: int = 0
+    computed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    outcomes: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    lightcurves: int = 0
+    detections: int = 0
+    injections: int = 0
+    recovered: int = 0
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    message: str = ""
+    environment: dict[str, str] = field(default_factory=environment)
+    mixed: list[str] = field(default_factory=list)
+    reference: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command."""
+        return {"complete": 0, "partial": 0, "failures": 3, "hopeless": 3, "interrupted": 130}.get(self.state, 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return dict(vars(self))
+
+
+def count_outcomes(summary: RunSummary, states: Mapping[str, SurveyState], sources: SourceTable) -> list[str]:
+    """Count outcomes into the summary; gives the sentences of the failures."""
+    failures = []
+    for name, state in states.items():
+        summary.outcomes[name] = {
+            stage: {
+                outcome.name.lower(): int(np.count_nonzero(one.outcome == outcome))
+                for outcome in Outcome
+                if (one.outcome == outcome).any()
+            }
+            for stage, one in state.stages.items()
+        }
+        for stage, one in state.stages.items():
+            for k in np.flatnonzero(one.outcome == Outcome.FAILED).tolist():
+                failures.append(f"{sources.name[k]} ({name}, {stage}): {one.message.get(k, '')}")
+    return failures
+
+
+def count_rows(folder: Path) -> dict[str, int]:
+    """Rows of a version's tables, and how many injections were recovered."""
+    import pyarrow.parquet as pq
+
+    rows = {
+        name: pq.read_metadata(folder / f"{name}.parquet").num_rows
+        for name in ("lightcurves", "detections", "injections")
+    }
+    import pyarrow.compute as pc
+
+    with pq.ParquetFile(folder / "injections.parquet") as injections:  # pq.read_table would import pandas
+        column = injections.read(columns=["recovered"])["recovered"]
+    recovered = int(pc.sum(column).as_py() or 0)
+    return {**rows, "recovered": recovered}
+
+
+def differences(environments: Sequence[Mapping[str, str]]) -> list[str]:
+    """What differs between environments, a sentence each."""
+    return [
+        f"{key} {' and '.join(sorted({str(one.get(key)) for one in environments}))}" for key in differing(environments)
+    ]
