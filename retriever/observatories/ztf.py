@@ -1,5 +1,6 @@
 """Light curves of the Zwicky Transient Facility, from IRSA's light-curve service."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,9 @@ MIDDLE_YEAR, HALF_SPAN_YEARS = 2022.0, 4.5
 
 @dataclass(frozen=True, kw_only=True)
 class ZTFObservatory:
-    """One question a source, by place: https://irsa.ipac.caltech.edu/docs/program_interface/ztf_lightcurve_api.html
+    """One question a source: https://irsa.ipac.caltech.edu/docs/program_interface/ztf_lightcurve_api.html
+
+    By place; or, where names or aliases of a source read ``ZTF oid 604103100006917``, by these object ids.
 
     Parameters
     ----------
@@ -77,11 +80,10 @@ class ZTFObservatory:
 
     def request(self, source: Source) -> dict[str, Any]:
         """What the service is asked for a source."""
-        ra, dec = source.position(MIDDLE_YEAR)
-        moves = float(np.hypot(*np.nan_to_num([source.pmra, source.pmdec]))) / 1000.0
-        radius = self.radius + moves * HALF_SPAN_YEARS
+        found = (re.fullmatch(r"ZTF oid (\d+)", name) for name in (source.name, *source.aliases))
+        oids = [one[1] for one in found if one]
         asked: dict[str, Any] = {
-            "POS": f"CIRCLE {ra:.6f} {dec:.6f} {radius / 3600:.7f}",
+            **({"ID": ",".join(oids)} if oids else {"POS": self._circle(source)}),
             "BAD_CATFLAGS_MASK": self.bad_catflags_mask,
             "COLLECTION": self.release,
             "FORMAT": "CSV",
@@ -92,6 +94,12 @@ class ZTFObservatory:
             first, last = self.start if self.start is not None else 0.0, self.stop if self.stop is not None else 1e6
             asked["TIME"] = f"{first} {last}"
         return asked
+
+    def _circle(self, source: Source) -> str:
+        """Where a source is looked for: a circle around its place in the middle of the survey, with room to move."""
+        ra, dec = source.position(MIDDLE_YEAR)
+        moves = float(np.hypot(*np.nan_to_num([source.pmra, source.pmdec]))) / 1000.0
+        return f"CIRCLE {ra:.6f} {dec:.6f} {(self.radius + moves * HALF_SPAN_YEARS) / 3600:.7f}"
 
     def _ask(self, source: Source) -> RawPhotometry:
         reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)

@@ -61,6 +61,16 @@ def test_a_moving_star_is_looked_for_where_it_is_and_in_a_wider_circle() -> None
     assert float(asked[3]) * 3600 == pytest.approx(2.0 + 4.5 * np.hypot(0.8016, 10.3624), rel=1e-4)
 
 
+def test_object_ids_among_the_names_are_asked_for_by_id() -> None:
+    star = Source(name="X", ra=30.0, dec=20.0, aliases=("ZTF oid 604103100006917", "other", "ZTF oid 604203100006918"))
+    asked = ZTFObservatory().request(star)
+    assert asked["ID"] == "604103100006917,604203100006918" and "POS" not in asked
+    body = ztf_answer(30.0, 20.0)
+    with Archive(routes={ZTF_PATH: lambda request: Reply(body)}).serving() as archive:
+        (answer,) = observatory(archive).fetch([star])
+    assert answer.n_rows == 120 and archive.seen[0].params["ID"] == asked["ID"]
+
+
 def test_header_alone_is_no_data(real_data) -> None:
     empty = (real_data / "ztf" / "irsa_6555925496084361344.csv").read_bytes()
     with Archive(routes={ZTF_PATH: lambda request: Reply(empty)}).serving() as archive:
