@@ -47,11 +47,13 @@ def fill(folder: Path, address: str, done: int) -> None:
     from hydra import compose, initialize_config_dir
 
     from retriever.config import CONFIG_FOLDER, frozen_yaml
+    from retriever.graph import GRAPH
     from retriever.identity import digest_each, join_digests
-    from retriever.outcome import STAGES
     from retriever.pipeline.session import open_session
+    from retriever.store import history
     from retriever.store.batch import Batch
     from retriever.store.database import Database
+    from retriever.store.publishing import add_sources, stage_ids
     from retriever.store.segments import SegmentFile
 
     with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
@@ -59,18 +61,18 @@ def fill(folder: Path, address: str, done: int) -> None:
     session = open_session(config)
     sources, recipe = session.sources, session.recipe
     raw = digest_each(name.encode() for name in sources.name.tolist())
-    inputs = {"download": sources.places, **dict.fromkeys(STAGES[1:], join_digests(raw, sources.digests))}
+    inputs = {"download": sources.places, **dict.fromkeys(GRAPH.names[1:], join_digests(raw, sources.digests))}
     specs = recipe.specs["demo"]
     order = np.argsort(sources.ra[:done])
     rng = np.random.default_rng(2)
     with Database(address, session.paths.outputs_root) as database:
-        ids = database.stage_ids(specs.values())
+        ids = stage_ids(database, specs.values())
         session.version.open_folder(frozen_yaml(config), session.repositories, recipe)
-        number = database.record_version(
-            session.version.name, session.version.hash, "scale", dict(session.version.inputs), ids.values()
+        number = history.record_version(
+            database, session.version.name, session.version.hash, "scale", dict(session.version.inputs), ids.values()
         )
-        database.start_run("20260101T000000Z-000000", number, "here", 1, {})
-        for stage in STAGES:
+        history.start_run(database, "20260101T000000Z-000000", number, "here", 1, {})
+        for stage in GRAPH.names:
             spec, root = specs[stage], recipe.root(stage)
             batches = []
             for first in range(0, done, BATCH):
@@ -87,7 +89,8 @@ def fill(folder: Path, address: str, done: int) -> None:
                     **made_up(stage, rows.size, rng),
                 }  # fmt: skip
                 file = SegmentFile(path=path, digest=f"{first:032x}", size=1)
-                batches.append(Batch(stage_key=spec.key, root=recipe.root_word(stage), file=file, tables=tables))
+                declared, root_name = GRAPH[stage].tables, GRAPH[stage].root
+                batches.append(Batch(stage_key=spec.key, root=root_name, file=file, tables=tables, declared=declared))
                 if len(batches) == 50 or first + BATCH >= done:
                     publish(database, batches)
                     batches = []
@@ -98,21 +101,22 @@ def fill(folder: Path, address: str, done: int) -> None:
             for row in zip(*(column[:done].tolist() for column in columns), strict=True)
         ]
         for first in range(0, done, 100_000):
-            database.add_sources(rows[first : first + 100_000])
+            add_sources(database, rows[first : first + 100_000])
 
 
 def publish(database, batches) -> None:
     """Publish under leases, as a run does."""
     from retriever.store.leases import LeaseHolder
+    from retriever.store.publishing import publish as publish_batches
 
     with LeaseHolder(database, "20260101T000000Z-000000") as leases:
         leases.take(sorted({batch.stage_key for batch in batches}), print)
-        database.publish(batches, run="20260101T000000Z-000000", tokens=leases.tokens)
+        publish_batches(database, batches, run="20260101T000000Z-000000", tokens=leases.tokens)
 
 
 def made_up(stage: str, n: int, rng: np.random.Generator) -> dict:
     """Index tables of a segment: one raw answer, light curve, detection, injection and row of properties a source."""
-    from retriever.store.database import Database
+    from retriever.graph import GRAPH
 
     tables = {"download": "raw_index", "reduce": "lightcurves", "analyze": "detections", "simulate": "injections"}
     filled = {
@@ -121,7 +125,8 @@ def made_up(stage: str, n: int, rng: np.random.Generator) -> dict:
         str: lambda: np.full(n, "r"),
         bool: lambda: rng.random(n) < 0.5,
     }
-    columns = {name: filled[kind]() for name, kind in Database.columns(tables[stage]).items()}
+    (table,) = (table for table in GRAPH[stage].tables if table.name == tables[stage])
+    columns = {spec.name: filled[spec.kind]() for spec in table.columns}
     made = {tables[stage]: {"source": np.arange(n), **columns}}
     if stage == "download":
         made[tables[stage]] |= {"provenance": np.full(n, "{}"), "aliases": np.full(n, "[]")}

@@ -4,6 +4,7 @@ Everything goes through unit vectors, since differences of right ascension fail 
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,17 @@ def moved(ra: Any, dec: Any, pmra: Any, pmdec: Any, years: Any) -> tuple[Floats,
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
 
-def offsets_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> tuple[Floats, Floats]:
+def offsets_arcsec(
+    ra: Any, dec: Any, ra0: Any, dec0: Any, spread: Callable[[Any], Any] = lambda values: values
+) -> tuple[Floats, Floats]:
     """Offsets to the east and north of a reference position, on the plane that touches the sky there, in arcsec.
+
+    Parameters
+    ----------
+    ra, dec, ra0, dec0
+        Positions and reference, in degrees.
+    spread
+        Makes one value for each position of one for each reference, where several positions share a reference.
 
     Examples
     --------
@@ -88,7 +98,7 @@ def offsets_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> tuple[Floats, Floa
     >>> round(float(east[0]), 3)
     3.6
     """
-    to_east, to_north, _ = _basis(ra0, dec0)
+    to_east, to_north, _ = (tuple(spread(part) for part in vector) for vector in _basis(ra0, dec0))
     ra, dec = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
     cos_dec = np.cos(dec)
     point = cos_dec * np.cos(ra), cos_dec * np.sin(ra), np.sin(dec)

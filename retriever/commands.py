@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retriever.errors import ConfigError, StoreError
+from retriever.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
     from retriever.store.database import Database
@@ -77,7 +77,7 @@ def _database(words: Words, must_exist: bool = True) -> "Iterator[Database]":
         raise StoreError(f"{words.outputs} has no retriever.db; run something first, or name the folder with --outputs")
     with Database(url, words.outputs) as database:
         if database.outdated:
-            from retriever.keep.versions import renew
+            from retriever.retention.versions import renew
 
             renew(words.outputs, words.data, database)
         yield database
@@ -138,22 +138,41 @@ def _compare(words: Words) -> int:
 
 
 def _simulated(words: Words) -> int:
-    from retriever.pipeline.again import simulated_lightcurves
+    from retriever.lightcurves import LightcurveSet
+    from retriever.pipeline.regenerate import simulated_lightcurves, truth_agrees
     from retriever.report.tables import write_lightcurves
     from retriever.report.versions import find_version
 
     sys.path.insert(0, str(Path.cwd()))
-    folder = find_version(words.version, words.outputs).folder
+    version = find_version(words.version, words.outputs)
     with _database(words) as database:
-        found = simulated_lightcurves(folder, words.name, words.data, database)
-    rows = write_lightcurves(Path(words.file), {name: one.lightcurves for name, one in found.items()})
-    count = sum(len(one.lightcurves) for one in found.values())
+        found = simulated_lightcurves(version.folder, words.name, words.data, database)
+    sets = {
+        name: LightcurveSet.read(tables, "simulated_lightcurves", "simulated_epochs") for name, tables in found.items()
+    }
+    rows = write_lightcurves(Path(words.file), sets)
+    summary = {
+        "epochs": rows,
+        "lightcurves": sum(len(lightcurves) for lightcurves in sets.values()),
+        "truth": truth_agrees(version, words.name, found),
+        "file": words.file,
+    }
     tell(
         words,
-        {"epochs": rows, "lightcurves": count, "file": words.file},
-        lambda told: f"{told['epochs']} epochs of {told['lightcurves']} light curves: {told['file']}",
+        summary,
+        lambda told: (
+            f"{told['epochs']} epochs of {told['lightcurves']} light curves, "
+            f"whose events are {_AGREEMENT[told['truth']]}: {told['file']}"
+        ),
     )
-    return 0
+    return DAMAGED if summary["truth"] == "different" else 0
+
+
+_AGREEMENT = {
+    "identical": "those of the version",
+    "equal": "those of the version within 1e-12",
+    "different": "NOT those of the version",
+}
 
 
 # ---- looking after -----------------------------------------------------------------------------------------------
@@ -161,13 +180,13 @@ def _simulated(words: Words) -> int:
 
 def _verify(words: Words) -> int:
     from retriever.report.versions import find_version
-    from retriever.store import asking, upkeep
+    from retriever.store import queries, upkeep
 
     roots = {"data": words.data, "outputs": words.outputs}
     with _database(words) as database:
         stages = None
         if words.version is not None:
-            stages = asking.stage_ids_of(database, find_version(words.version, words.outputs).name)
+            stages = queries.stage_ids_of(database, find_version(words.version, words.outputs).name)
         if words.repair:
             upkeep.refuse_while_running(database, "repair")
         found = list(upkeep.verify(database, roots, stages))
@@ -187,18 +206,18 @@ def _verify(words: Words) -> int:
 
 
 def _redo(words: Words) -> int:
-    from retriever.outcome import STAGES
     from retriever.report.versions import find_version
-    from retriever.store import asking, upkeep
+    from retriever.store import queries, upkeep
 
-    if words.stage not in STAGES:
-        raise ConfigError(f"--stage is {words.stage!r}; it is one of {', '.join(STAGES)}")
     if words.stage == "download" and not words.raw:
         raise ConfigError("redo of download asks the survey again; say so with --raw")
     with _database(words) as database:
         upkeep.refuse_while_running(database, "send products back")
         version = find_version(words.version, words.outputs)
-        stages = asking.stage_ids_of(database, version.name, words.stage)
+        stages = queries.stage_ids_of(database, version.name, words.stage)
+        if not stages:
+            known = sorted({stage for of in version.manifest["inputs"]["stage_keys"].values() for stage in of})
+            raise ConfigError(f"{version.name} has no stage {words.stage!r}{nearest(words.stage, known)}")
         count = upkeep.redo(database, stages, words.sources)
     if not count:
         raise StoreError(f"{version.name} has no {words.stage} products of {', '.join(words.sources)}")
@@ -207,8 +226,8 @@ def _redo(words: Words) -> int:
 
 
 def _remove(words: Words) -> int:
-    from retriever.keep import versions
     from retriever.report.versions import find_version
+    from retriever.retention import versions
 
     version = find_version(words.version, words.outputs)
     with _database(words) as database:
@@ -219,8 +238,8 @@ def _remove(words: Words) -> int:
 
 
 def _pin(words: Words) -> int:
-    from retriever.keep import versions
     from retriever.report.versions import find_version
+    from retriever.retention import versions
 
     version = find_version(words.version, words.outputs)
     versions.unpin(version) if words.off else versions.pin(version, words.why)
@@ -233,7 +252,7 @@ def _pin(words: Words) -> int:
 
 
 def _gc(words: Words) -> int:
-    from retriever.keep import versions
+    from retriever.retention import versions
     from retriever.store import upkeep
 
     roots = {"data": words.data, "outputs": words.outputs}
@@ -258,7 +277,7 @@ def _gc(words: Words) -> int:
 
 
 def _rebuild(words: Words) -> int:
-    from retriever.keep import versions
+    from retriever.retention import versions
 
     with _database(words, must_exist=False) as database:
         found = versions.rebuild(words.outputs, words.data, database)
@@ -267,8 +286,8 @@ def _rebuild(words: Words) -> int:
 
 
 def _pack(words: Words) -> int:
-    from retriever.keep.archive import pack_version
     from retriever.report.versions import find_version
+    from retriever.retention.archive import pack_version
 
     found = pack_version(find_version(words.version, words.outputs), words.data, Path(words.file))
     tell(words, found, lambda told: f"{told['files']} files, {told['bytes']} bytes: {words.file}")
@@ -276,7 +295,7 @@ def _pack(words: Words) -> int:
 
 
 def _unpack(words: Words) -> int:
-    from retriever.keep.archive import unpack_version
+    from retriever.retention.archive import unpack_version
 
     with _database(words, must_exist=False) as database:
         name = unpack_version(Path(words.file), words.outputs, words.data, database)

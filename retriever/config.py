@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from retriever.errors import ConfigError, nearest
-from retriever.verbs import VERBS
+from retriever.interfaces import VERBS
 
 __all__ = [
     "CONFIG_FOLDER",
@@ -31,7 +31,7 @@ _PACKAGE = Path(__file__).parent
 CONFIG_FOLDER = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.parent / "conf"
 """The config tree: inside an installed package, or beside it in a checkout."""
 
-_PLAIN = ("project", "run", "store", "paths")
+_PLAIN = ("project", "run", "store", "paths", "stages")
 _COMPONENTS = ("catalog", "quality", "finder", "analysis", "simulator", "executor")
 _NAMED = ("observatories", "reducers")
 _SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|credentials?)($|_)", re.IGNORECASE)
@@ -55,7 +55,7 @@ def build_setup(config: DictConfig) -> Setup:
     ConfigError
         For unknown groups and keys, wrong types, secrets, and classes without the verb of their group.
     """
-    tree = _resolved(config)
+    tree = {"stages": {}, **_resolved(config)}  # configs of versions made before had no stages of their own
     known = {*_PLAIN, *_COMPONENTS, *_NAMED}
     for key in tree:
         if key not in known:
@@ -90,7 +90,7 @@ def build(node: Any, verb: str, where: str) -> Any:
     node
         Mapping with ``_target_`` and the parameters.
     verb
-        Name of the method that the class must have.
+        Name of the method that the class must have; "" for any class.
     where
         Address of the node, for messages.
 
@@ -176,7 +176,7 @@ def _class(target: str, verb: str, where: str) -> type:
     if not isinstance(kind, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise ConfigError(f"{where}._target_: {module_name!r} has no class {name!r}{nearest(name, classes)}")
-    if not callable(getattr(kind, verb, None)):
+    if verb and not callable(getattr(kind, verb, None)):
         raise ConfigError(f"{where}._target_: {target} has no method {verb!r}, which every {where.split('.')[0]} needs")
     if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ConfigError(

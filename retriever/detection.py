@@ -1,92 +1,77 @@
-"""Plain data that a search gives back: detections, injections, properties."""
+"""Plain data that a search gives back: detections, injections, properties; and their tables."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retriever.lightcurve import Lightcurve
+from retriever.schema import NUMPY_KINDS, Columns, Table, column, documented, table_of
 
-__all__ = ["Analyzed", "Detection", "Injection", "Properties", "Simulated"]
+__all__ = [
+    "DETECTIONS",
+    "INJECTIONS",
+    "PROPERTIES",
+    "Analyzed",
+    "Detection",
+    "Injection",
+    "Properties",
+    "Simulated",
+    "columns_of_records",
+    "pack_properties",
+    "property_tables",
+    "records_of_columns",
+]
 
 Properties = Mapping[str, tuple[float | int | str | bool, str]]
 """What an analysis says of one source: name to value and unit ("" where there is none)."""
 
+Record = TypeVar("Record")
 
+
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """An event found in a light curve.
+    """An event found in a light curve."""
 
-    Attributes
-    ----------
-    lightcurve
-        Number of the light curve, from 1.
-    first, peak, last
-        Indices of the event's first, highest and last epoch in the light curve.
-    time_first, time_peak, time_last
-        Their times, MJD in days.
-    snr
-        Signal to noise at the peak, negative for a dip.
-    dmag
-        Magnitude at the peak less the light curve's median; negative is brighter; NaN where undefined.
-    n_epochs
-        Number of epochs that belong to the event.
-    finder
-        Which finder found it, where there are several.
-    """
-
-    lightcurve: int
-    first: int
-    peak: int
-    last: int
-    time_first: float
-    time_peak: float
-    time_last: float
-    snr: float
-    dmag: float
-    n_epochs: int
-    finder: str = ""
+    lightcurve: int = column("", "number of the light curve, from 1")
+    first: int = column("", "index of the event's first epoch in the light curve")
+    peak: int = column("", "index of its highest epoch")
+    last: int = column("", "index of its last epoch")
+    time_first: float = column("d", "time of the first epoch, MJD")
+    time_peak: float = column("d", "time of the highest epoch, MJD")
+    time_last: float = column("d", "time of the last epoch, MJD")
+    snr: float = column("", "signal to noise at the peak, negative for a dip")
+    dmag: float = column("mag", "magnitude at the peak less the median; negative is brighter; NaN where undefined")
+    n_epochs: int = column("", "number of epochs that belong to the event")
+    finder: str = column("", "which finder found it, where there are several", default="")
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
-    """A simulated event, and what the search made of it.
+    """A simulated event, and what the search made of it."""
 
-    Attributes
-    ----------
-    lightcurve
-        Number of the light curve it was put into, from 1.
-    shape
-        Name of the event's profile.
-    time_peak
-        Middle of the event, MJD in days.
-    width
-        Full width at half maximum, in days.
-    amplitude
-        Change of flux at the middle, in the light curve's unit of flux; negative for a dip.
-    snr
-        `amplitude` over the noise of the light curve there.
-    dmag
-        Change of magnitude at the middle, negative for brighter; NaN where it has none.
-    n_epochs
-        Usable epochs within one full width at half maximum, centered on the event.
-    recovered
-        Whether a detection overlaps the event.
-    found_snr
-        S/N of the strongest detection that overlaps; NaN when none does.
-    blended
-        Whether the light curve had a detection there before the injection: leave those out of a completeness.
-    """
+    lightcurve: int = column("", "number of the light curve it was put into, from 1")
+    shape: str = column("", "name of the event's profile")
+    time_peak: float = column("d", "middle of the event, MJD")
+    width: float = column("d", "full width at half maximum")
+    amplitude: float = column("", "change of flux at the middle, in the light curve's unit of flux; negative for a dip")
+    snr: float = column("", "amplitude over the noise of the light curve there")
+    dmag: float = column("mag", "change of magnitude at the middle, negative for brighter; NaN where it has none")
+    n_epochs: int = column("", "usable epochs within one full width at half maximum, centered on the event")
+    recovered: bool = column("", "whether a detection overlaps the event", default=False)
+    found_snr: float = column("", "S/N of the strongest detection that overlaps; NaN if none", default=float("nan"))
+    blended: bool = column(
+        "", "whether there was a detection before the injection: leave those out of a completeness", default=False
+    )
 
-    lightcurve: int
-    shape: str
-    time_peak: float
-    width: float
-    amplitude: float
-    snr: float
-    dmag: float
-    n_epochs: int
-    recovered: bool = False
-    found_snr: float = float("nan")
-    blended: bool = False
+
+DETECTIONS = table_of(Detection, "detections", order=("lightcurve", "peak", "finder"))
+INJECTIONS = table_of(Injection, "injections", order=("lightcurve", "time_peak", "shape"))
+PROPERTIES = Table(name="properties", columns=(), extensible=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,3 +89,55 @@ class Simulated:
 
     lightcurves: tuple[Lightcurve, ...]
     injections: tuple[Injection, ...] = ()
+
+
+def columns_of_records(table: Table, of_sources: Sequence[Sequence[Any]]) -> Columns:
+    """One row for each record, with the row of its source."""
+    flat = [(row, record) for row, records in enumerate(of_sources) for record in records]
+    columns: Columns = {"source": np.array([row for row, _ in flat], np.int64)}
+    for spec in table.columns:
+        columns[spec.name] = np.array([getattr(record, spec.name) for _, record in flat], NUMPY_KINDS[spec.kind])
+    return columns
+
+
+def records_of_columns(kind: type[Record], columns: Columns, source: int) -> tuple[Record, ...]:
+    """The records of one source."""
+    rows = np.flatnonzero(columns["source"] == source)
+    names = [spec.name for spec in fields(kind)]  # type: ignore[arg-type]
+    values = [columns[name][rows].tolist() for name in names]
+    return tuple(kind(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True))
+
+
+def pack_properties(of_sources: Sequence[Properties]) -> dict[str, Columns]:
+    """Tables `properties` (one row a source that has any) and `properties.units`."""
+    flat = [(row, properties) for row, properties in enumerate(of_sources) if properties]
+    units: dict[str, str] = {}
+    for _, properties in flat:
+        for name, (_, unit) in properties.items():
+            units.setdefault(name, unit)
+    values: Columns = {
+        name: _property_column([properties.get(name, (None, ""))[0] for _, properties in flat]) for name in units
+    }
+    return property_tables(np.array([row for row, _ in flat], np.int64), values, units)
+
+
+def property_tables(
+    source: NDArray[np.int64], values: Mapping[str, NDArray[Any]], units: Mapping[str, str]
+) -> dict[str, Columns]:
+    """Tables `properties` and `properties.units` from columns with a value for each source."""
+    names = np.array(list(units), np.str_) if units else np.array([], "U1")
+    return {
+        "properties": {"source": source, **{f"p.{name}": column for name, column in values.items()}},
+        "properties.units": {"name": names, "unit": np.array(list(units.values()), np.str_)},
+    }
+
+
+def _property_column(values: list[Any]) -> NDArray[Any]:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {bool, np.bool_} and None not in values:
+        return np.array(values, np.bool_)
+    if kinds <= {int, np.int64, bool} and None not in values:
+        return np.array(values, np.int64)
+    if str in kinds:
+        return np.array(["" if value is None else str(value) for value in values])
+    return np.array([np.nan if value is None else float(value) for value in values])

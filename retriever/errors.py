@@ -11,19 +11,19 @@
     │   ├── SegmentError       a segment is missing, altered or of another format
     │   ├── SchemaError        the database was made by a newer retriever
     │   └── LeaseLost          another run took over what this run was making
-    └── HopelessRun        too many sources failed; the run stopped                exit code 3
+    └── AbortedRun         too many sources failed; the run stopped                exit code 3
 
 The text of each is one sentence that says what is wrong, where, and what to do about it.
 """
 
 __all__ = [
+    "AbortedRun",
     "AnswerCut",
     "CatalogError",
     "ConfigError",
     "DataError",
     "FetchError",
     "FileFormatError",
-    "HopelessRun",
     "LeaseLost",
     "RetrieverError",
     "SchemaError",
@@ -101,7 +101,7 @@ class LeaseLost(StoreError):
     """Another run took over the stage that this run was making."""
 
 
-class HopelessRun(RetrieverError):
+class AbortedRun(RetrieverError):
     """Too many sources failed, so that going on would be of no use."""
 
     exit_code = 3

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONTEXT_AXES", "SCORE_AXES", "SELECTIONS", "Axis", "ScoreHistogram", "SparseCounts"]
+__all__ = [
+    "CONTEXT_AXES",
+    "SCORE_AXES",
+    "SELECTIONS",
+    "Axis",
+    "ScoreHistogram",
+    "SparseCounts",
+    "merged_counts",
+    "sparse_counts",
+]
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +81,35 @@ def _axis(score: str) -> Axis:
     return next(axis for axis in SCORE_AXES if axis.name == score)
 
 
+def sparse_counts(
+    band: str, mag: Floats, exptime: Floats, qflag: NDArray[np.bool_], scores: Mapping[str, Floats]
+) -> SparseCounts:
+    """Count the epochs of one band; scores that are NaN are not counted."""
+    context = np.zeros(mag.size, np.int64)
+    for axis, values in zip(CONTEXT_AXES, (mag, exptime), strict=True):
+        context = context * axis.size + axis.bins(values)
+    inner = int(np.prod([axis.size for axis in CONTEXT_AXES]))
+    counts = {}
+    for axis in SCORE_AXES:
+        if axis.name not in scores:
+            continue
+        score = scores[axis.name]
+        cell = axis.bins(score) * inner + context + np.where(qflag, axis.size * inner, 0)
+        cells, numbers = np.unique(cell[~np.isnan(score)], return_counts=True)
+        counts[axis.name, band] = cells, numbers
+    return counts
+
+
+def merged_counts(parts: Sequence[SparseCounts]) -> SparseCounts:
+    """The sum of several counts."""
+    if len(parts) == 1:
+        return parts[0]
+    total = ScoreHistogram()
+    for part in parts:
+        total.add_sparse(part)
+    return total.sparse()
+
+
 @dataclass(kw_only=True)
 class ScoreHistogram:
     """Counts of epochs: score × magnitude × exposure time × filter, for each score and selection.
@@ -91,19 +129,7 @@ class ScoreHistogram:
         self, band: str, mag: Floats, exptime: Floats, qflag: NDArray[np.bool_], scores: Mapping[str, Floats]
     ) -> None:
         """Count the epochs of one band; scores that are NaN are not counted."""
-        context = np.zeros(mag.size, np.int64)
-        for axis, values in zip(CONTEXT_AXES, (mag, exptime), strict=True):
-            context = context * axis.size + axis.bins(values)
-        inner = int(np.prod([axis.size for axis in CONTEXT_AXES]))
-        for axis in SCORE_AXES:
-            if axis.name not in scores:
-                continue
-            score = scores[axis.name]
-            known = ~np.isnan(score)
-            cell = axis.bins(score[known]) * inner + context[known]
-            cell += np.where(qflag[known], axis.size * inner, 0)
-            counts = np.bincount(cell)
-            self._add_cells(axis.name, band, slice(counts.size), counts)
+        self.add_sparse(sparse_counts(band, mag, exptime, qflag, scores))
 
     def _add_cells(self, score: str, band: str, cells: NDArray[np.int64] | slice, counts: NDArray[np.int64]) -> None:
         size = 2 * int(np.prod([axis.size for axis in CONTEXT_AXES])) * _axis(score).size

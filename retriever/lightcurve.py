@@ -117,6 +117,22 @@ class Lightcurve:
         columns["qflag"] = np.zeros(n, np.bool_) if qflag is None else np.asarray(qflag, np.bool_)
         return cls(band=band, time=time, **columns, **others)
 
+    @classmethod
+    def trusted(cls, **fields: Any) -> "Lightcurve":
+        """A light curve of columns that were checked before, such as views of a stored batch; all fields are given."""
+        new = object.__new__(cls)
+        n = fields["time"].size
+        own: dict[str, Any] = {"ra": None, "dec": None}
+        for name, value in fields.items():
+            if name == "extra":
+                own[name] = {key: _read_only(column, n, key) for key, column in value.items()}
+            elif name in EPOCH_COLUMNS:
+                own[name] = _read_only(value, n, name)
+            else:
+                own[name] = value
+        new.__dict__.update(own)
+        return new
+
     def __post_init__(self) -> None:
         n = self.time.size
         for name in EPOCH_COLUMNS:

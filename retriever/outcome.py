@@ -2,10 +2,7 @@
 
 from enum import IntEnum
 
-__all__ = ["STAGES", "Outcome"]
-
-STAGES = ("download", "reduce", "analyze", "simulate")
-"""The stages, upstream first."""
+__all__ = ["Outcome"]
 
 
 class Outcome(IntEnum):

@@ -69,7 +69,7 @@ def mag_to_flux(mag: ArrayLike, mag_err: ArrayLike, zero_point: float) -> tuple[
     return flux, flux * np.asarray(mag_err, float) / _POGSON
 
 
-def flux_to_mag(flux: ArrayLike, flux_err: ArrayLike, zero_point: float) -> tuple[Floats, Floats]:
+def flux_to_mag(flux: ArrayLike, flux_err: ArrayLike, zero_point: float | Floats) -> tuple[Floats, Floats]:
     """Turn fluxes into magnitudes; a flux of zero or less has none and gives NaN.
 
     Examples

@@ -1,6 +1,6 @@
 """Sources: what a catalog says of one object, and the table of many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -144,6 +144,22 @@ class SourceTable:
             skipped=dict(others.get("skipped") or {}),
             notes=tuple(others.get("notes") or ()),
             reference=str(others.get("reference") or ""),
+            **numbers,
+        )
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> "SourceTable":
+        """A table of sources given as objects."""
+        numbers = {key: [getattr(source, key) for source in sources] for key in _NUMBERS}
+        extra = {
+            key: np.array([source.extra[key] for source in sources]) for key in (sources[0].extra if sources else ())
+        }
+        aliases = [source.aliases for source in sources]
+        return cls.from_columns(
+            name=[source.name for source in sources],
+            band=[source.band for source in sources],
+            aliases=aliases if any(aliases) else (),
+            extra=extra,
             **numbers,
         )
 

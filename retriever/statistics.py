@@ -1,11 +1,20 @@
-"""Robust statistics of one light curve. Pure functions over arrays, written for short arrays called often."""
+"""Robust statistics. Pure functions over arrays: of one light curve, and of many, one after the other (ragged)."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GAUSSIAN_MAD", "cadence", "connected_run", "median", "robust_moments"]
+__all__ = [
+    "GAUSSIAN_MAD",
+    "cadence",
+    "connected_run",
+    "median",
+    "ragged_cadence",
+    "ragged_medians",
+    "ragged_moments",
+    "robust_moments",
+]
 
 Floats = NDArray[np.float64]
 
@@ -74,3 +83,90 @@ def connected_run(mask: NDArray[np.bool_], index: int) -> tuple[int, int]:
     first = int(before[-1]) + 1 if before.size else 0
     last = index + int(after[0]) - 1 if after.size else mask.size - 1
     return first, last
+
+
+def ragged_medians(values: NDArray[Any], offsets: NDArray[np.int64], keep: NDArray[np.bool_]) -> Floats:
+    """Median of the kept values of each item; NaN where none are kept. Equals `median` of them, bit for bit.
+
+    Parameters
+    ----------
+    values
+        Items one after the other, finite where they are kept.
+    offsets
+        Where each item begins, and at the end the number of values.
+    keep
+        Which values count.
+
+    Examples
+    --------
+    >>> keep = np.array([True, True, True, False])
+    >>> ragged_medians(np.array([3.0, 1.0, 2.0, 7.0]), np.array([0, 3, 4]), keep).tolist()
+    [2.0, nan]
+    """
+    medians = np.full(offsets.size - 1, np.nan)
+    lengths = np.diff(offsets)
+    filled = np.where(keep, values, np.inf)
+    for members in _alike(lengths):
+        width = int(lengths[members].max())
+        if width == 0:
+            continue
+        block = _block(filled, offsets, lengths, members, width)
+        block.sort(axis=1)
+        sums = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])
+        count = sums[offsets[members + 1]] - sums[offsets[members]]
+        rows = np.flatnonzero(count)
+        high, odd = count[rows] // 2, count[rows] % 2 == 1
+        upper, lower = block[rows, high], block[rows, np.maximum(high - 1, 0)]
+        medians[members[rows]] = np.where(odd, upper, 0.5 * (lower + upper))
+    return medians
+
+
+def _alike(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Items in groups of similar length, so that a block of a group has little padding."""
+    if lengths.size == 0 or (lengths == lengths[0]).all():
+        return [np.arange(lengths.size)] if lengths.size else []
+    sizes = np.frexp(lengths)[1]
+    return [np.flatnonzero(sizes == size) for size in np.unique(sizes).tolist()]
+
+
+def _block(
+    filled: NDArray[Any], offsets: NDArray[np.int64], lengths: NDArray[np.int64], members: NDArray[np.int64], width: int
+) -> NDArray[Any]:
+    """Items as rows of a block, padded with infinity."""
+    if members.size == lengths.size and members.size * width == filled.size:
+        return np.array(filled).reshape(members.size, width)
+    place = np.arange(width)
+    inside = place < lengths[members, None]
+    block = np.full((members.size, width), np.inf)
+    block[inside] = filled[(offsets[members, None] + place)[inside]]
+    return block
+
+
+def ragged_moments(values: NDArray[Any], offsets: NDArray[np.int64], keep: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Median and robust scatter of the kept values of each item; see `robust_moments`, which it equals bit for bit.
+
+    Examples
+    --------
+    >>> center, scatter = ragged_moments(np.array([1.0, 2.0, 3.0, 4.0, 100.0]), np.array([0, 5]), np.ones(5, bool))
+    >>> center.tolist(), scatter.round(3).tolist()
+    ([3.0], [1.483])
+    """
+    center = ragged_medians(values, offsets, keep)
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(values - np.repeat(center, np.diff(offsets)))
+    return center, GAUSSIAN_MAD * ragged_medians(distance, offsets, keep)
+
+
+def ragged_cadence(time: NDArray[Any], offsets: NDArray[np.int64]) -> Floats:
+    """Median time between neighbouring epochs of each item; NaN with fewer than two. See `cadence`.
+
+    Examples
+    --------
+    >>> ragged_cadence(np.array([0.0, 1.0, 2.0, 30.0, 5.0]), np.array([0, 4, 5])).tolist()
+    [1.0, nan]
+    """
+    step = np.zeros(time.size)
+    step[:-1] = time[1:] - time[:-1]
+    inside = np.ones(time.size, np.bool_)
+    inside[np.maximum(offsets[1:] - 1, 0)[np.diff(offsets) > 0]] = False
+    return ragged_medians(step, offsets, inside)

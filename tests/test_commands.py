@@ -87,9 +87,9 @@ def test_compare_tells_other_data_sources_and_outcomes(retriever, stand) -> None
 
 def test_commits_of_a_record_from_elsewhere_never_become_options_of_git(retriever, stand, two) -> None:
     record = two[0] / "version.json"
-    story = json.loads(record.read_text())
-    story["inputs"]["commits"]["retriever"] = f"--output={stand}/evil"
-    record.write_text(json.dumps(story))
+    manifest = json.loads(record.read_text())
+    manifest["inputs"]["commits"]["retriever"] = f"--output={stand}/evil"
+    record.write_text(json.dumps(manifest))
     found = told(retriever, "compare", two[0].name, two[1].name)
     assert found["code"]["between"]["retriever"] is None
     assert not list(stand.glob("evil*"))
@@ -132,9 +132,9 @@ def test_show_leads_from_a_detection_to_the_raw_table(retriever, stand, two) -> 
     for product in (download, reduce, analyze):
         with h5py.File(product["file"]) as segment:
             assert segment["sources"]["name"][product["row"]].decode() == one.source
-            assert json.loads(segment.attrs["story"])["stage_key"] == product["stage_key"]
+            assert json.loads(segment.attrs["manifest"])["stage_key"] == product["stage_key"]
     assert told(retriever, "show", one.source)["what"] == "source"
-    assert told(retriever, "show", str(segments("reduce")[0]))["story"]["stage"] == "reduce"
+    assert told(retriever, "show", str(segments("reduce")[0]))["manifest"]["stage"] == "reduce"
     near = told(
         retriever,
         "show",
@@ -208,7 +208,7 @@ def test_redo_moves_nothing_else(retriever, stand, two) -> None:
     assert told(retriever, *words) == {"pending": 2}
     plan = {stage["stage"]: stage for stage in told(retriever, "plan", *SIZE)["stages"]}
     assert [plan[stage]["to_make"] for stage in plan] == [0, 2, 0, 0]
-    assert plan["reduce"]["reasons"] == ["sent back by redo or verify: 2 sources"]
+    assert plan["reduce"]["reasons"] == ["invalidated by redo or verify: 2 sources"]
     assert retriever("run", *SIZE).code == 0
     assert last_summary(two[0])["computed"] == {"download": 0, "reduce": 2, "analyze": 0, "simulate": 0}
     assert_same_tables(two[0], before)
@@ -315,9 +315,9 @@ def test_a_saved_version_runs_again_and_tells_what_differs(retriever, stand, two
     assert ended.code == 0 and "nothing to do" in ended.out
     assert f"code, environment and data are those of {two[1].name}" in ended.out
     record = two[0] / "version.json"
-    story = json.loads(record.read_text())
-    story["environment"]["numpy"] = "1.0"
-    record.write_text(json.dumps(story))
+    manifest = json.loads(record.read_text())
+    manifest["environment"]["numpy"] = "1.0"
+    record.write_text(json.dumps(manifest))
     ended = retriever("run", "--from", two[0].name, "finder.snr_threshold=6")
     assert ended.code == 0 and "environment: numpy 1.0 → " in ended.out
     assert len(versions()) == 3

@@ -28,7 +28,7 @@ def test_try_shows_every_stage_and_writes_nothing(retriever, stand) -> None:
     ended = retriever("try", "random_000003", "simulator.events=3", "--json")
     assert ended.code == 0
     told = json.loads(ended.out)["observatories"]["demo"]
-    assert told["raw"]["rows"] == 100 and told["lightcurves"][0]["epochs"] == 100 and told["injections"]
+    assert told["raw"]["rows"] == 100 and told["lightcurves"][0]["n_epochs"] == 100 and told["injections"]
     assert not left(stand)
     # what it shows is what a run stores
     assert retriever("run", "simulator.events=3", "catalog.size=5").code == 0
@@ -56,7 +56,7 @@ def test_try_by_place_by_number_and_of_some_stages(retriever, stand, archive) ->
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["try", "random_00000"], "did you mean"), (["try", "400 10"], "RA and DEC in degrees"), (["try", "x", "--stages", "fetch"], "choose of"),
+        (["try", "random_00000"], "did you mean"), (["try", "400 10"], "RA and DEC in degrees"), (["try", "x", "--stages", "fetch"], "known: analyze"),
         (["try", "x", "finder.snr_treshold=3"], "snr_threshold"), (["catalog", "query"], "needs a name"),
         (["catalog", "query", "nobody"], "no source"), (["catalog", "match", "absent.csv"], "no file"),
         (["adopt", "absent", "observatory=ztf"], "not a folder"), (["adopt", "."], "no file like"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from retriever.catalogs.tabular import Loaded, TableCatalog
 from retriever.errors import CatalogError
 from retriever.formats import read_table
-from retriever.verbs import NO_RESULT
+from retriever.interfaces import NO_RESULT
 
 __all__ = ["FileCatalog", "find_catalog"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from retriever.errors import CatalogError
 from retriever.fits_folder import ArchiveFile, archive_files, existing_folder
+from retriever.interfaces import NO_RESULT
 from retriever.source import SourceTable
-from retriever.verbs import NO_RESULT
 
 __all__ = ["FolderCatalog"]
 

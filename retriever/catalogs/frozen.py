@@ -1,4 +1,4 @@
-"""Downloaded catalogs on disk: a Parquet file each that is never changed, and beside it the story of its origin."""
+"""Downloaded catalogs on disk: a Parquet file each that is never changed, with its provenance beside it."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class Fetched:
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenCatalogs:
-    """The folder of downloaded catalogs: ``<name>_<digest>.parquet`` with a story in ``<name>_<digest>.json``.
+    """The folder of downloaded catalogs: ``<name>_<digest>.parquet`` with a provenance in ``<name>_<digest>.json``.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ class FrozenCatalogs:
     def _there(self) -> Path | None:
         """The newest file of this request."""
         found = [
-            (story.get("fetched", ""), path.with_suffix(".parquet"))
+            (provenance.get("fetched", ""), path.with_suffix(".parquet"))
             for path in sorted(self.folder.glob(f"{_plain(self.name)}_*.json"))
-            if (story := _story(path)).get("request") == self._request()
+            if (provenance := _provenance(path)).get("request") == self._request()
         ]
         found = [(fetched, path) for fetched, path in found if path.exists()]
         return max(found)[1] if found else None
@@ -118,28 +118,28 @@ class FrozenCatalogs:
     def _is_old(self, path: Path, refresh: str | None) -> bool:
         if refresh is None:
             return False
-        fetched = datetime.fromisoformat(_story(path.with_suffix(".json"))["fetched"])
+        fetched = datetime.fromisoformat(_provenance(path.with_suffix(".json"))["fetched"])
         return fetched < datetime.now(UTC) - timedelta(seconds=seconds_of(refresh, "run.refresh"))
 
     def _keep(self, fetched: Fetched) -> Path:
-        # of the request too: two that have the same answer each have a file with a story of its own
+        # of the request too: two that have the same answer each have a file with a provenance of its own
         digest = canonical_hash([self._request(), fetched.digest])
         path = self.folder / f"{_plain(self.name)}_{digest[:12]}.parquet"
-        story = {
+        provenance = {
             "name": self.name, "request": self._request(), "address": fetched.address, "fetched": now(),
             "digest": digest, "reference": self.reference,
         }  # fmt: skip
-        beside, story_beside = path.with_name(f".{path.name}"), path.with_name(f".{path.stem}.json")
+        beside, provenance_beside = path.with_name(f".{path.name}"), path.with_name(f".{path.stem}.json")
         try:
             if not path.exists():
                 fetched.write(beside)
                 beside.replace(path)
-            story["rows"] = _n_rows(path)
-            story_beside.write_text(json.dumps(story, indent=2) + "\n", encoding="utf-8")
-            story_beside.replace(path.with_suffix(".json"))
+            provenance["rows"] = _n_rows(path)
+            provenance_beside.write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+            provenance_beside.replace(path.with_suffix(".json"))
         finally:
             beside.unlink(missing_ok=True)
-            story_beside.unlink(missing_ok=True)
+            provenance_beside.unlink(missing_ok=True)
         return path
 
     def _changes(self, before: Path, after: Path, key: str) -> str:
@@ -209,7 +209,7 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _story(path: Path) -> dict[str, Any]:
+def _provenance(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}

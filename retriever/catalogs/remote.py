@@ -12,7 +12,7 @@ from retriever.client.http import Client
 from retriever.client.tap import ask_tap
 from retriever.errors import CatalogError, FetchError
 from retriever.formats import read_bytes, read_table
-from retriever.verbs import NO_RESULT
+from retriever.interfaces import NO_RESULT
 
 __all__ = ["Box", "Cone", "GaiaCatalog", "TAPCatalog", "VizierCatalog"]
 

@@ -12,7 +12,7 @@ from retriever.catalogs.tabular import CatalogColumns, Loaded, Magnitude, TableC
 from retriever.client.http import Client
 from retriever.errors import CatalogError
 from retriever.formats import read_table
-from retriever.verbs import NO_RESULT
+from retriever.interfaces import NO_RESULT
 
 __all__ = ["WhiteDwarfFile"]
 

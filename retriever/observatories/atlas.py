@@ -13,10 +13,10 @@ from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_bytes
+from retriever.interfaces import NO_RESULT
 from retriever.observatories.bounds import nothing, reason_not_to_ask
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source
-from retriever.verbs import NO_RESULT
 
 __all__ = ["ATLASObservatory"]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from retriever.errors import DataError
 from retriever.identity import random_stream
+from retriever.interfaces import NO_RESULT, each
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source
-from retriever.verbs import NO_RESULT, each
 
 __all__ = ["DemoObservatory"]
 

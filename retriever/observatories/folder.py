@@ -11,9 +11,9 @@ import numpy as np
 from retriever.errors import ConfigError, FileFormatError, nearest
 from retriever.fits_folder import existing_folder
 from retriever.formats import read_table
+from retriever.interfaces import NO_RESULT, each
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source, SourceTable
-from retriever.verbs import NO_RESULT, each
 
 __all__ = ["FolderObservatory", "file_stamp", "read_files"]
 

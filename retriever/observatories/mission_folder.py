@@ -7,10 +7,10 @@ from pathlib import Path
 
 from retriever.errors import ConfigError
 from retriever.fits_folder import archive_files, existing_folder
+from retriever.interfaces import NO_RESULT, each
 from retriever.observatories.folder import file_stamp, read_files
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
-from retriever.verbs import NO_RESULT, each
 
 __all__ = ["MissionFolderObservatory"]
 

@@ -12,10 +12,10 @@ from retriever.client.inbox import Answer
 from retriever.client.tap import ask_tap, quoted
 from retriever.errors import AnswerCut, ConfigError, DataError, FetchError, nearest
 from retriever.formats import read_bytes
+from retriever.interfaces import NO_RESULT
 from retriever.observatories.bounds import nothing, reason_not_to_ask
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source
-from retriever.verbs import NO_RESULT
 
 __all__ = ["TAPObservatory"]
 

@@ -9,13 +9,14 @@ from retriever.errors import ConfigError, StoreError
 from retriever.observatories.folder import FolderObservatory
 from retriever.observatories.mission_folder import MissionFolderObservatory
 from retriever.outcome import Outcome
+from retriever.pipeline.inventory import take_inventory
 from retriever.pipeline.recipe import Recipe, Survey
 from retriever.pipeline.session import open_session
-from retriever.pipeline.standing import stand
 from retriever.pipeline.task import Job, run_job
 from retriever.pipeline.version import new_run_name
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
+from retriever.store.publishing import publish, stage_ids
 
 __all__ = ["Adopted", "adopt_folder", "adopted_text"]
 
@@ -74,9 +75,9 @@ def adopt_folder(
     spec = recipe.specs[name]["download"]
     run = new_run_name()
     with Database(session.address, session.paths.outputs_root) as database, LeaseHolder(database, run) as leases:
-        database.stage_ids([spec])
+        stage_ids(database, [spec])
         leases.take([spec.key], on_wait=print)
-        raw = stand(recipe, session.sources, session.stamps, database).states[name].stages["download"]
+        raw = take_inventory(recipe, session.sources, session.stamps, database).states[name]["download"]
         lacking = (raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)
         rows = np.flatnonzero(lacking & has_file)
         rows = rows[np.argsort(session.sources.ra[rows], kind="stable")]
@@ -84,20 +85,21 @@ def adopt_folder(
         size = session.executor.batch_size
         for first in range(0, rows.size, size):
             some = rows[first : first + size]
+            sources = session.sources.take(some)
             job = Job(
-                observatory=name, stages=("download",), sources=session.sources.take(some), asked=raw.input[some],
-                raw_digests=np.zeros_like(raw.digest[some]), inputs={}, keys={"download": spec.key},
+                observatory=name, stages=("download",), items=sources.name, sources=sources,
+                inputs={"download": raw.input[some]}, loads=(), keys={"download": spec.key},
             )  # fmt: skip
             result = run_job(reading, job)
             if result.error:
                 raise StoreError(result.error)
             for batch in result.batches:
-                told = batch.tables["sources"]
+                rows_made = batch.tables["sources"]
                 failed += [
-                    f"{told['name'][k]}: {told['message'][k]}"
-                    for k in np.flatnonzero(told["outcome"] == Outcome.FAILED)
+                    f"{rows_made['name'][k]}: {rows_made['message'][k]}"
+                    for k in np.flatnonzero(rows_made["outcome"] == Outcome.FAILED)
                 ]
-            database.publish(result.batches, run=run, tokens=leases.tokens)
+            publish(database, result.batches, run=run, tokens=leases.tokens)
     return Adopted(
         observatory=name,
         taken=int(rows.size) - len(failed),
@@ -111,7 +113,7 @@ def _with_observatory(recipe: Recipe, name: str, reader: Any) -> Recipe:
     """The recipe with files in place of the archive, whose keys stay those of the archive."""
     surveys = {**recipe.surveys, name: Survey(observatory=reader, reducer=recipe.surveys[name].reducer)}
     changed = replace(recipe, surveys=surveys)
-    changed.__dict__["stories"] = recipe.stories
+    changed.__dict__["manifests"] = recipe.manifests
     return changed
 
 

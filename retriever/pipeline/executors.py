@@ -54,7 +54,7 @@ def recipe_blob(recipe: Recipe) -> bytes:
     modules = {name for stages in recipe.code.values() for hashes in stages.values() for name in hashes}
     files = files_of(modules)
     refuse_changed(files)
-    return pickle.dumps((dataclasses.replace(recipe), recipe.stories, files))
+    return pickle.dumps((dataclasses.replace(recipe), recipe.manifests, files))
 
 
 def work(blob: bytes, job: Job) -> JobResult:
@@ -73,11 +73,11 @@ def work(blob: bytes, job: Job) -> JobResult:
 def _recipe(blob: bytes) -> Recipe:
     # the bytes come from the coordinator that started this worker, through its own pipe
     recipe: Recipe
-    recipe, stories, files = pickle.loads(blob)
+    recipe, manifests, files = pickle.loads(blob)
     own = files_of(files)
     refuse_changed(own)
     if own == files:
-        recipe.__dict__["stories"] = stories
+        recipe.__dict__["manifests"] = manifests
     return recipe
 
 

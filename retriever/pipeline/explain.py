@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.graph import Stage
 from retriever.identity import join_digests
-from retriever.outcome import STAGES, Outcome
-from retriever.pipeline.plan import Choice, needs
-from retriever.pipeline.standing import Standing
+from retriever.outcome import Outcome
+from retriever.pipeline.cutting import needs
+from retriever.pipeline.inventory import Inventory
+from retriever.pipeline.plan import Choice, Key
+from retriever.pipeline.recipe import JOINT, Recipe
 from retriever.report.parameters import changed_modules, differing, flat_parameters
 from retriever.source import SourceTable
 from retriever.store.products import Products, latest
 
 __all__ = ["Preview", "StagePreview", "explain", "preview_text", "reference_version"]
-
-_GROUPS = {
-    "download": ("observatories",),
-    "reduce": ("reducers",),
-    "analyze": ("analysis", "quality", "finder"),
-    "simulate": ("simulator", "project"),
-}
-"""Groups of the config that a stage depends on, beside those of the stages above it."""
 
 
 @dataclass(kw_only=True)
@@ -76,8 +71,9 @@ class Preview:
 
 
 def explain(
+    recipe: Recipe,
     sources: SourceTable,
-    standing: Standing,
+    inventory: Inventory,
     choice: Choice,
     now: Mapping[str, Any],
     before: Mapping[str, Any] | None,
@@ -88,62 +84,64 @@ def explain(
     Parameters
     ----------
     now, before
-        Stories (`version.json`) of the version in question and of the one to compare it with.
+        Records (`version.json`) of the version in question and of the one to compare it with.
     has_stamps
         Observatories that tell the state of their data.
     """
-    none_tried = {stage: np.zeros(len(sources), np.bool_) for stage in STAGES}
+    wanted = needs(recipe, inventory.states, choice, {})
     found = []
-    for name, state in standing.states.items():
-        need, undecided = needs(state, choice.of(name), none_tried)
-        changed_above: list[str] = []
-        for stage in STAGES:
-            outcome = state.outcome(stage)
-            waiting = need[stage] | undecided[stage]
-            idle = ~waiting
-            here = StagePreview(
-                observatory=name,
-                stage=stage,
-                reused=_count(idle & (outcome == Outcome.DONE)),
-                empty=_count(idle & (outcome == Outcome.EMPTY)),
-                to_make=_count(need[stage]),
-                undecided=_count(undecided[stage]),
-                blocked=_count(idle & (outcome == Outcome.BLOCKED)),
-                failed=_count(idle & (outcome == Outcome.FAILED)),
-                not_asked=_count(idle & (outcome == Outcome.PENDING)),
-            )
-            products = standing.products[name][stage]
-            if before is not None:
-                changed_above += _changed(stage, name, now, before)
-            if waiting.any() or here.not_asked:
-                pending = waiting | (idle & (outcome == Outcome.PENDING))
-                if len(products) == 0 and before is not None and changed_above:
-                    here.reasons = list(changed_above)
-                elif len(products) == 0:
-                    here.reasons = ["nothing was made yet"]
-                else:
-                    here.reasons = _reasons(sources, standing, name, stage, pending, name in has_stamps)
-            if here.undecided:
-                here.reasons.append(f"raw data fetched again first, and then compared: {_sources(here.undecided)}")
-            found.append(here)
-    return found
+    changed: dict[Key, list[str]] = {}
+    for name, stage in recipe.nodes():
+        key = name, stage.name
+        state = inventory.states[name][stage.name]
+        outcome, need, undecided = state.outcome, wanted.now[key], wanted.undecided[key]
+        waiting = need | undecided
+        idle = ~waiting
+        preview = StagePreview(
+            observatory=name,
+            stage=stage.name,
+            reused=_count(idle & (outcome == Outcome.DONE)),
+            empty=_count(idle & (outcome == Outcome.EMPTY)),
+            to_make=_count(need),
+            undecided=_count(undecided),
+            blocked=_count(idle & (outcome == Outcome.BLOCKED)),
+            failed=_count(idle & (outcome == Outcome.FAILED)),
+            not_asked=_count(idle & (outcome == Outcome.PENDING)),
+        )
+        if before is not None:
+            above = [sentence for up, other in recipe.upstream(name, stage) for sentence in changed[up, other.name]]
+            changed[key] = list(dict.fromkeys([*above, *_changed(stage, name, now, before)]))
+        if waiting.any() or preview.not_asked:
+            pending = waiting | (idle & (outcome == Outcome.PENDING))
+            if len(inventory.products[name][stage.name]):
+                preview.reasons = _reasons(sources, inventory, name, stage, pending, name in has_stamps)
+            else:
+                preview.reasons = changed.get(key) or ["nothing was made yet"]
+        if preview.undecided:
+            preview.reasons.append(f"raw data fetched again first, and then compared: {_sources(preview.undecided)}")
+        found.append(preview)
+    order = [*recipe.surveys, JOINT]
+    return sorted(found, key=lambda preview: order.index(preview.observatory))
 
 
-def _changed(stage: str, observatory: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+_NAMED = {"observatory": "observatories", "reducer": "reducers"}
+"""Groups of the config that have a choice for each survey."""
+
+
+def _changed(stage: Stage, observatory: str, now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     """Parameters and code of one stage that differ between two versions."""
-    prefixes = []
-    for group in _GROUPS[stage]:
-        named = group in ("observatories", "reducers")
-        prefixes.append(f"{group}.{observatory}." if named else f"{group}.")
+    prefixes = [f"{_NAMED[group]}.{observatory}." if group in _NAMED else f"{group}." for group in stage.groups]
+    prefixes += [f"stages.{group}." for group in stage.groups]
+    prefixes += ["project.seed"] if stage.seeded else []
     new, old = flat_parameters(now["inputs"]), flat_parameters(before["inputs"])
     sentences = [
         f"{key} {_word(old.get(key))} → {_word(new.get(key))}"
         for key in differing([old, new])
-        if any(key.startswith(prefix) for prefix in prefixes) and key != "project.name"
+        if any(key.startswith(prefix) for prefix in prefixes)
     ]
-    new_code = now.get("code", {}).get(observatory, {}).get(stage, {})
-    old_code = before.get("code", {}).get(observatory, {}).get(stage, {})
-    return sentences + [f"code of {module} changed" for module in changed_modules(old_code, new_code)]
+    new_code = now.get("code", {}).get(observatory, {}).get(stage.name, {})
+    old_code = before.get("code", {}).get(observatory, {}).get(stage.name, {})
+    return sentences + [f"code of {name} changed" for name in changed_modules(old_code, new_code)]
 
 
 def _word(value: Any) -> str:
@@ -151,41 +149,49 @@ def _word(value: Any) -> str:
 
 
 def _reasons(
-    sources: SourceTable, standing: Standing, observatory: str, stage: str, pending: NDArray[np.bool_], stamped: bool
+    sources: SourceTable,
+    inventory: Inventory,
+    observatory: str,
+    stage: Stage,
+    pending: NDArray[np.bool_],
+    stamped: bool,
 ) -> list[str]:
-    """Why sources are pending in a stage that has products of the present code and parameters."""
-    state, products = standing.states[observatory], standing.products[observatory][stage]
-    one = state.stages[stage]
+    """Why items are pending in a stage that has products of the present code and parameters."""
+    states, products = inventory.states[observatory], inventory.products[observatory][stage.name]
+    state = states[stage.name]
     rest = pending.copy()
     counts: dict[str, int] = {}
 
-    def told(sentence: str, which: NDArray[np.bool_]) -> None:
+    def because(sentence: str, which: NDArray[np.bool_]) -> None:
         which = which & rest
         rest[which] = False
         if which.any():
             counts[sentence] = _count(which)
 
-    entries = latest(one.input, products)
-    there = entries >= 0
-    codes = np.where(there, products.outcome[np.maximum(entries, 0)], -1)
-    told("sent back by redo or verify", codes == Outcome.PENDING)
-    told("failed before, tried again", one.outcome == Outcome.FAILED)
-    told("blocked by a failure before", one.outcome == Outcome.BLOCKED)
-    if stage == "download":
-        told("older than run.refresh", there & np.isin(products.segment[np.maximum(entries, 0)], list(standing.stale)))
-    told("file missing", there)
-    names = sources.name[rest].tolist()
+    entries = latest(state.input, products)
+    known = entries >= 0
+    codes = np.where(known, products.outcome[np.maximum(entries, 0)], -1)
+    because("invalidated by redo or verify", codes == Outcome.PENDING)
+    because("failed before, tried again", state.outcome == Outcome.FAILED)
+    because("blocked by a failure before", state.outcome == Outcome.BLOCKED)
+    if not stage.inputs:
+        stale = list(inventory.stale)
+        because("older than run.refresh", known & np.isin(products.segment[np.maximum(entries, 0)], stale))
+    because("file missing", known)
+    items = sources.name if state.groups is None else state.groups.names
+    names = items[rest].tolist()
     of_any = products.among(set(names))
-    new = np.zeros(len(sources), np.bool_)
+    new = np.zeros(items.size, np.bool_)
     new[rest] = [name not in of_any for name in names]
-    told("new", new)
-    if stage == "download":
-        told("local file or place in the catalog changed" if stamped else "place in the catalog changed", rest)
-    else:
-        raw = standing.products[observatory]["download"]
-        told("raw data changed", _made_from_other_raw(sources, raw, products, rest))
-        told("waiting for raw data", state.stages["download"].digest == b"")
-        told("catalog row changed", rest)
+    because("new", new)
+    if not stage.inputs:
+        because("local file or place in the catalog changed" if stamped else "place in the catalog changed", rest)
+    elif stage.unit == ("source", "survey"):
+        raw = inventory.products[observatory]["download"]
+        because("raw data changed", _made_from_other_raw(sources, raw, products, rest))
+        because("waiting for raw data", states["download"].digest == b"")
+        because("catalog row changed", rest)
+    because("what it is made from changed", rest)
     return [f"{sentence}: {_sources(count)}" for sentence, count in counts.items()]
 
 
@@ -215,12 +221,12 @@ def _count(flags: NDArray[np.bool_]) -> int:
 
 
 def reference_version(outputs: Path, candidates: Sequence[str], present: str) -> tuple[str, Mapping[str, Any] | None]:
-    """The version to compare with, and its story: the last one that was run, but for the present one."""
+    """The version to compare with, and its record: the last one that was run, but for the present one."""
     for name in (name for name in candidates if name != present):
         try:
-            story: dict[str, Any] = json.loads((outputs / name / "version.json").read_text(encoding="utf-8"))
-            if "inputs" in story:
-                return name, story
+            record: dict[str, Any] = json.loads((outputs / name / "version.json").read_text(encoding="utf-8"))
+            if "inputs" in record:
+                return name, record
         except (OSError, ValueError):
             continue
     return "", None
@@ -232,7 +238,7 @@ def preview_text(preview: Preview) -> str:
     if preview.compared_with and preview.compared_with != preview.version:
         lines[0] += f", compared with {preview.compared_with}"
     if preview.interrupted:
-        lines.append(f"{preview.interrupted} files of an interrupted run will be taken over")
+        lines.append(f"{preview.interrupted} files of an interrupted run will be registered")
     words = ("reused", "empty", "to_make", "undecided", "blocked", "failed", "not_asked")
     for stage in preview.stages:
         counts = ", ".join(f"{getattr(stage, word)} {word.replace('_', ' ')}" for word in words if getattr(stage, word))

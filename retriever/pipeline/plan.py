@@ -1,31 +1,61 @@
-"""What is there, what is missing, and how to cut the work: pure, and in columns.
+"""What exists, what is missing, and how to cut the work into tasks: pure, and in columns.
 
-A product counts while its stage key and its input are what the plan derives now and its file is there. The input of
-the raw photometry is the name and place asked for (and the observatory's stamp of the data, where it has one); the
-input of all later stages is the digest of the raw photometry with that of the catalog's row.
+A product counts while its stage key and its input are what the plan derives now and its file exists. The input of raw
+photometry is what is asked of the survey (and the state of its data, where the observatory can tell). The input of
+later stages is the digest of the raw photometry joined with that of the catalog's row; of stages that join surveys,
+nights or sectors, the joined inputs of all that they take from.
 """
 
-import itertools
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.graph import Stage
 from retriever.identity import Digests, digest_each, join_digests
-from retriever.outcome import STAGES, Outcome
+from retriever.outcome import Outcome
+from retriever.pipeline.recipe import JOINT, Recipe
+from retriever.ragged import rows_of
 from retriever.source import SourceTable
 from retriever.store.products import NOWHERE, InputIndex, Products
 
-__all__ = ["Choice", "StageState", "SurveyState", "Task", "cut_tasks", "derive", "needs"]
+__all__ = ["Choice", "Groups", "Key", "StageState", "States", "derive"]
 
 Flags = NDArray[np.bool_]
+Key = tuple[str, str]
+"""Observatory and stage."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Groups:
+    """Groups of sources, such as nights: pairs of a group and a source, sorted by both.
+
+    Attributes
+    ----------
+    names
+        Names of the groups, sorted.
+    group, source
+        For each pair the number of the group and the row of the source.
+    is_whole
+        Whether it is known of all sources to which groups they belong.
+    """
+
+    names: NDArray[np.str_]
+    group: NDArray[np.int64]
+    source: NDArray[np.int64]
+    is_whole: bool
+
+    def members(self, group: int) -> NDArray[np.int64]:
+        """Rows of the sources in a group."""
+        first, count = rows_of(self.group, np.array([group]))
+        return self.source[first[0] : first[0] + count[0]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StageState:
-    """State of one stage for every source of the catalog, in columns.
+    """State of one stage for every item (the sources of the catalog, or groups of them), in columns.
 
     Attributes
     ----------
@@ -37,10 +67,12 @@ class StageState:
         Rows of the product: raw rows, epochs, detections, injections.
     digest, input
         Digests; empty where there is none.
-    message
-        Sentences, by source.
-    stood
+    existed
         True where there is a product of some input, be it the present one or not.
+    message
+        Sentences, by item.
+    groups
+        For stages of groups, what the items are.
     """
 
     outcome: NDArray[np.int8]
@@ -49,19 +81,13 @@ class StageState:
     n_rows: NDArray[np.int64]
     digest: Digests
     input: Digests
-    stood: NDArray[np.bool_]
+    existed: NDArray[np.bool_]
     message: dict[int, str] = field(default_factory=dict)
+    groups: Groups | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SurveyState:
-    """State of all stages of one observatory."""
-
-    stages: Mapping[str, StageState]
-
-    def outcome(self, stage: str) -> NDArray[np.int8]:
-        """Outcome codes of a stage."""
-        return self.stages[stage].outcome
+States = Mapping[str, Mapping[str, StageState]]
+"""Observatory to stage to its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,175 +118,230 @@ class Choice:
         return replace(self, stages=tuple(stage for stage in self.stages if stage != "download"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One batch: some sources of one observatory that lack the same stages and have their inputs in one place.
-
-    Attributes
-    ----------
-    observatory, stages
-        What to do.
-    rows
-        Rows of the catalog.
-    segments
-        Stage to segment id, for inputs that are already there.
-    """
-
-    observatory: str
-    stages: tuple[str, ...]
-    rows: NDArray[np.int64]
-    segments: Mapping[str, int]
-
-
 def derive(
+    recipe: Recipe,
     catalog: SourceTable,
-    products: Mapping[str, Products],
+    asked: Mapping[str, Digests],
+    products: Mapping[str, Mapping[str, Products]],
     present: Mapping[int, Any] | set[int],
-    stamps: Sequence[str] | None = None,
     stale: Set[int] = frozenset(),
-) -> SurveyState:
-    """Derive what counts of one observatory's products.
+    memberships: Callable[[Stage, StageState], tuple[NDArray[np.int64], NDArray[np.str_]]] | None = None,
+) -> States:
+    """Derive what counts of the products of all stages.
 
     Parameters
     ----------
-    catalog
-        The sources.
+    asked
+        Input digests of what each observatory is asked.
     products
-        Stage to its products; a stage without any may be left out.
+        Observatory and stage to all products there are; one without any may be left out.
     present
-        Ids of the segments whose files are there.
-    stamps
-        The observatory's stamps of its data, where it has them.
+        Ids of the segments whose files exist.
     stale
-        Ids of segments of raw data that are to be fetched again, though they are there.
+        Ids of segments of raw data that are to be fetched again, though they exist.
+    memberships
+        For a stage that tells the groups of sources: rows of sources and names of groups, in pairs.
     """
-    asked = catalog.places
-    if stamps is not None:
-        asked = join_digests(asked, digest_each(stamp.encode() for stamp in stamps))
-    none = Products.unpack([])
-    raw = _matched(catalog, asked, InputIndex(asked), products.get("download", none), set(present) - stale)
-    inputs = join_digests(raw.digest, catalog.digests)
-    stages, index = {"download": raw}, InputIndex(inputs)
-    asking = set(catalog.name[(raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)].tolist())
-    for stage in STAGES[1:]:
-        stages[stage] = _matched(catalog, inputs, index, products.get(stage, none), present, asking)
-    _inherit(stages)
-    return SurveyState(stages=stages)
+    states: dict[str, dict[str, StageState]] = {}
+    plan = _Derivation(recipe, catalog, states)
+    ids = np.fromiter(present, np.int64, len(present))
+    usable = {False: ids, True: ids[~np.isin(ids, list(stale))] if stale else ids}
+    for name, stage in recipe.nodes():
+        own = products.get(name, {}).get(stage.name) or Products.unpack([])
+        groups = None
+        if not stage.inputs:
+            inputs = asked[name]
+        elif stage.is_of_groups:
+            teller = recipe.stages.producers(stage)[stage.members]
+            assert memberships is not None
+            groups = plan.groups(name, stage, *memberships(teller, states[name][teller.name]))
+            inputs = plan.input_of_groups(name, stage, groups)
+        else:
+            inputs = plan.input_of_sources(name, stage)
+        names = catalog.name if groups is None else groups.names
+        state = _matched(names, inputs, plan.index(inputs), own, usable[stage.root == "data"], plan.fetched_anew(name))
+        states.setdefault(name, {})[stage.name] = state = replace(state, groups=groups)
+        plan.inherit(name, stage, state.outcome)
+    return states
+
+
+class _Derivation:
+    """Inputs and outcomes that follow from the stages upstream."""
+
+    def __init__(self, recipe: Recipe, catalog: SourceTable, states: Mapping[str, Mapping[str, StageState]]) -> None:
+        self.recipe, self.catalog, self.states = recipe, catalog, states
+        self._raw: dict[str, Digests] = {}
+        self._index: tuple[Digests, InputIndex] | None = None
+
+    def index(self, inputs: Digests) -> InputIndex:
+        """The index of inputs, which stages in a row share."""
+        if self._index is None or self._index[0] is not inputs:
+            self._index = inputs, InputIndex(inputs)
+        return self._index[1]
+
+    def fetched_anew(self, observatory: str) -> Set[str]:
+        """Sources whose raw data is to be fetched; what exists of them may still count afterwards."""
+        raw = self.states.get(observatory, {}).get("download")
+        if raw is None:
+            return frozenset()
+        lacking = (raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)
+        return set(self.catalog.name[lacking].tolist()) if lacking.any() else frozenset()
+
+    def _base(self, observatory: str, stage: Stage) -> Digests:
+        """What products of a stage add to the input of those that take from it."""
+        state = self.states[observatory][stage.name]
+        if stage.inputs:
+            return state.input
+        key = f"{observatory} {stage.name}"
+        if key not in self._raw:
+            self._raw[key] = join_digests(state.digest, self.catalog.digests)
+        return self._raw[key]
+
+    def input_of_sources(self, observatory: str, stage: Stage) -> Digests:
+        """Inputs of a stage of sources; empty where one is not known yet."""
+        if stage.joins_surveys:
+            return self._joined(stage)
+        parts: dict[int, Digests] = {}
+        for name, other in self.recipe.upstream(observatory, stage):
+            part = self._of_groups(name, other) if other.is_of_groups else self._base(name, other)
+            parts[id(part)] = part
+        whole, *others = parts.values()
+        for part in others:
+            unknown = part == b""
+            whole = join_digests(whole, part)
+            whole[unknown] = b""
+        return whole
+
+    def _joined(self, stage: Stage) -> Digests:
+        """Inputs of a stage that joins surveys: those of the surveys that have data; none while any is pending."""
+        names: list[bytes] = []
+        parts: list[list[bytes]] = []
+        pending = np.zeros(len(self.catalog), np.bool_)
+        for name, other in self.recipe.upstream(JOINT, stage):
+            state = self.states[name][other.name]
+            pending |= state.outcome == Outcome.PENDING
+            names.append(name.encode())
+            parts.append(np.where(state.outcome == Outcome.DONE, self._base(name, other), b"").tolist())
+        digests = digest_each(
+            b"".join(name + b"=" + part + b";" for name, part in zip(names, row, strict=True))
+            for row in zip(*parts, strict=True)
+        ).copy()
+        digests[pending] = b""
+        return digests
+
+    def groups(self, observatory: str, stage: Stage, source: NDArray[np.int64], label: NDArray[np.str_]) -> Groups:
+        """Groups of the sources that have all that the stage takes."""
+        settled = np.ones(len(self.catalog), np.bool_)
+        done = np.ones(len(self.catalog), np.bool_)
+        for name, other in self.recipe.upstream(observatory, stage):
+            if not other.is_of_groups:
+                outcome = self.states[name][other.name].outcome
+                settled &= outcome != Outcome.PENDING
+                done &= outcome == Outcome.DONE
+        kept = done[source]
+        names, group = np.unique(label[kept], return_inverse=True)
+        group, source = group.reshape(-1).astype(np.int64), source[kept]
+        order = np.lexsort((source, group))
+        return Groups(names=names, group=group[order], source=source[order], is_whole=bool(settled.all()))
+
+    def input_of_groups(self, observatory: str, stage: Stage, groups: Groups) -> Digests:
+        """Inputs of a stage of groups: the joined inputs of the sources in each; none while any source is pending."""
+        n = groups.names.size
+        if not groups.is_whole or n == 0:
+            return np.zeros(n, self.catalog.digests.dtype)
+        own = [
+            self._base(name, other)
+            for name, other in self.recipe.upstream(observatory, stage)
+            if not other.is_of_groups
+        ]
+        texts = [b"".join(map(bytes, row)) for row in zip(*(part.tolist() for part in own), strict=True)]
+        names = self.catalog.name.tolist()
+        first, count = rows_of(groups.group, np.arange(n))
+        members = groups.source.tolist()
+        return digest_each(
+            label.encode() + b"\0" + b"".join(sorted(names[k].encode() + b"\0" + texts[k] for k in members[a : a + m]))
+            for label, a, m in zip(groups.names.tolist(), first.tolist(), count.tolist(), strict=True)
+        )
+
+    def _of_groups(self, observatory: str, stage: Stage) -> Digests:
+        """For each source the joined inputs of the groups that it is in; none while they are not known."""
+        state = self.states[observatory][stage.name]
+        groups = state.groups
+        assert groups is not None
+        n = len(self.catalog)
+        if not groups.is_whole:
+            return np.zeros(n, self.catalog.digests.dtype)
+        order = np.lexsort((groups.group, groups.source))
+        first, count = rows_of(groups.source[order], np.arange(n))
+        inputs = state.input[groups.group[order]].tolist()
+        return digest_each(b"".join(inputs[a : a + m]) for a, m in zip(first.tolist(), count.tolist(), strict=True))
+
+    def inherit(self, observatory: str, stage: Stage, outcome: NDArray[np.int8]) -> None:
+        """Where a stage upstream is empty or failed, so are those that take from it: empty, or blocked."""
+        upstream = self.recipe.upstream(observatory, stage)
+        if stage.is_of_groups or not upstream:
+            return
+        if stage.joins_surveys:
+            codes = np.stack([self.states[name][other.name].outcome for name, other in upstream])
+            nothing = (codes != Outcome.DONE).all(axis=0) & (codes != Outcome.PENDING).all(axis=0)
+            outcome[nothing] = Outcome.BLOCKED
+            outcome[(codes == Outcome.EMPTY).all(axis=0)] = Outcome.EMPTY
+            return
+        blocked = np.zeros(outcome.size, np.bool_)
+        for name, other in upstream:
+            above = self.states[name][other.name].outcome
+            if other.is_of_groups:
+                groups = self.states[name][other.name].groups
+                assert groups is not None
+                bad = (above == Outcome.FAILED) | (above == Outcome.BLOCKED)
+                blocked[groups.source[bad[groups.group]]] = True
+                waiting = groups.source[(above == Outcome.PENDING)[groups.group]]
+                outcome[waiting] = Outcome.PENDING
+                continue
+            if not other.joins_surveys:
+                outcome[above == Outcome.EMPTY] = Outcome.EMPTY
+            blocked |= (above == Outcome.FAILED) | (above == Outcome.BLOCKED)
+        outcome[blocked] = Outcome.BLOCKED
 
 
 def _matched(
-    catalog: SourceTable,
+    names: NDArray[np.str_],
     inputs: Digests,
     index: InputIndex,
     products: Products,
-    present: Mapping[int, Any] | set[int],
-    asking: Set[str] = frozenset(),
+    ids: NDArray[np.int64],
+    fetched_anew: Set[str],
 ) -> StageState:
-    """Find each source's product; of those that ask for raw data, also whether they ever had one of any input."""
-    n = len(catalog)
+    """Find each item's product; of those whose raw data is fetched anew, also whether they had one of any input."""
+    n = names.size
     entry = index.latest(products)
-    there = entry >= 0
-    found = entry[there]
-    ids = np.fromiter(present, np.int64, len(present))
-    outcome, segment = products.outcome[found], products.segment[found]
+    known = entry >= 0
+    entries = entry[known]
+    outcome, segment = products.outcome[entries], products.segment[entries]
     counts = (outcome == Outcome.FAILED) | np.isin(segment, ids)
 
-    def spread(values: Any, fill: Any) -> Any:
+    def spread(values: NDArray[Any], fill: Any) -> NDArray[Any]:
         column = np.full(n, fill, values.dtype)
-        column[np.flatnonzero(there)[counts]] = values[counts]
+        column[np.flatnonzero(known)[counts]] = values[counts]
         return column
 
     digest = np.zeros(n, inputs.dtype)
-    digest[there] = products.digest_of(found)
-    known = products.among(asking) if asking and len(products) else set()
+    digest[known] = products.digest_of(entries)
+    had = products.among(fetched_anew) if fetched_anew and len(products) else set()
+    of_any = np.fromiter((name in had for name in names.tolist()), np.bool_, n) if had else np.zeros(n, np.bool_)
     return StageState(
         outcome=spread(outcome, Outcome.PENDING),
         segment=spread(segment, NOWHERE),
-        row=spread(products.row[found], -1),
-        n_rows=spread(products.n_rows[found], 0),
+        row=spread(products.row[entries], -1),
+        n_rows=spread(products.n_rows[entries], 0),
         digest=digest,
         input=inputs,
-        stood=there | np.fromiter((name in known for name in catalog.name.tolist()), np.bool_, n) if known else there,
+        existed=known | of_any,
         message={
             int(k): products.message[e]
-            for k, e in zip(np.flatnonzero(there)[counts], found[counts].tolist(), strict=True)
+            for k, e in zip(np.flatnonzero(known)[counts], entries[counts].tolist(), strict=True)
             if e in products.message
         }
         if products.message
         else {},
     )
-
-
-def _inherit(stages: Mapping[str, StageState]) -> None:
-    """Where a stage upstream is empty or failed, so is what would stand on it: empty, or blocked."""
-    for above, below in itertools.pairwise(STAGES):
-        upstream, state = stages[above].outcome, stages[below].outcome
-        state[upstream == Outcome.EMPTY] = Outcome.EMPTY
-        state[(upstream == Outcome.FAILED) | (upstream == Outcome.BLOCKED)] = Outcome.BLOCKED
-
-
-def cut_tasks(
-    observatory: str,
-    state: SurveyState,
-    choice: Choice,
-    ra: NDArray[np.float64],
-    batch_size: int,
-    tried: Mapping[str, Flags],
-) -> list[Task]:
-    """Cut what is to do into tasks.
-
-    Parameters
-    ----------
-    ra
-        Right ascension of the sources; batches follow it, so that segments hold neighbours.
-    tried
-        Stage to the sources that this run has already tried and that failed: not again.
-    """
-    need, _ = needs(state, choice, tried)
-    code = np.zeros(ra.size, np.int64)
-    for k, stage in enumerate(STAGES):
-        code += need[stage].astype(np.int64) << k
-    sources = {
-        "download": need["reduce"] & ~need["download"],
-        "reduce": (need["analyze"] | need["simulate"]) & ~need["reduce"],
-        "analyze": need["simulate"] & ~need["analyze"],
-    }
-    keys = [code] + [np.where(used, state.stages[stage].segment, -1) for stage, used in sources.items()]
-    busy = np.flatnonzero(code)
-    if busy.size == 0:
-        return []
-    order = busy[np.lexsort((ra[busy], *(key[busy] for key in reversed(keys))))]
-    table = np.column_stack([key[order] for key in keys])
-    edges = np.flatnonzero((table[1:] != table[:-1]).any(axis=1)) + 1
-    tasks = []
-    for group in np.split(np.arange(order.size), edges):
-        mask, *inputs = table[group[0]].tolist()
-        for start in range(0, group.size, batch_size):
-            tasks.append(
-                Task(
-                    observatory=observatory,
-                    stages=tuple(stage for k, stage in enumerate(STAGES) if mask >> k & 1),
-                    rows=order[group[start : start + batch_size]],
-                    segments={stage: number for stage, number in zip(sources, inputs, strict=True) if number >= 0},
-                )
-            )
-    return tasks
-
-
-def needs(state: SurveyState, choice: Choice, tried: Mapping[str, Flags]) -> tuple[dict[str, Flags], dict[str, Flags]]:
-    """Find what is to do: stage to the sources that need it now, and to those of which it depends on their raw data."""
-    need: dict[str, Flags] = {}
-    upstream_done = np.ones(choice.sources.size, np.bool_)
-    for stage in STAGES:
-        outcome = state.outcome(stage)
-        lacking = ((outcome == Outcome.PENDING) & ~tried[stage]) | (outcome == Outcome.BLOCKED)
-        if choice.retry:
-            lacking |= (outcome == Outcome.FAILED) & ~tried[stage]
-        need[stage] = lacking & upstream_done & choice.sources & (stage in choice.stages)
-        upstream_done = need[stage] | (outcome == Outcome.DONE)
-    # what comes from the survey now may be what it was: whether products there still count is judged afterwards
-    changed = need["download"] & np.logical_or.reduce([state.stages[stage].stood for stage in STAGES[1:]])
-    undecided = {stage: need[stage] & changed & (stage != "download") for stage in STAGES}
-    for stage in STAGES[1:]:
-        need[stage] &= ~changed
-    return need, undecided

@@ -1,29 +1,33 @@
-"""What a run is made of: its components, and the keys that say what their products stand on."""
+"""What a run is made of: its components, and the keys that say what its products depend on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from retriever import verbs
+from retriever import interfaces
+from retriever.batch import Components
 from retriever.fingerprint import code_of, fingerprint
+from retriever.graph import GRAPH, Graph, Stage
 from retriever.identity import canonical_hash
-from retriever.outcome import STAGES
 from retriever.store.batch import StageSpec
 from retriever.store.segments import safe_name
 
-__all__ = ["DATA_TYPE", "Recipe", "Survey", "describe"]
+__all__ = ["DATA_TYPE", "JOINT", "Recipe", "Survey", "describe"]
 
 DATA_TYPE = "photometry"
+
+JOINT = ""
+"""What stands in the place of an observatory for stages that join surveys."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
     """One observatory of a run with its reducer."""
 
-    observatory: verbs.Observatory
-    reducer: verbs.Reducer
+    observatory: interfaces.Observatory
+    reducer: interfaces.Reducer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +44,91 @@ class Recipe:
         ``project.seed``.
     data, outputs
         The two roots on disk; no key depends on them.
+    graph
+        The stages, those of the project included.
+    own
+        Components of the project's stages, by the name of the stage.
     """
 
     surveys: Mapping[str, Survey]
-    quality: verbs.Quality
-    finder: verbs.Finder
-    analysis: verbs.Analysis
-    simulator: verbs.Simulator
+    quality: interfaces.Quality
+    finder: interfaces.Finder
+    analysis: interfaces.Analysis
+    simulator: interfaces.Simulator
     seed: int
     data: Path
     outputs: Path
+    graph: Graph = GRAPH
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    def components(self, observatory: str) -> Components:
+        """The components by group: those of one survey, or those that stages which join surveys can use."""
+        common = {group: getattr(self, group) for group in ("quality", "finder", "analysis", "simulator")}
+        if observatory == JOINT:
+            return {**common, **self.own}
+        survey = self.surveys[observatory]
+        return {"observatory": survey.observatory, "reducer": survey.reducer, **common, **self.own}
 
     @cached_property
-    def stories(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def stages(self) -> Graph:
+        """The stages that do something."""
+        first = next(iter(self.surveys))
+        return self.graph.without_identities(self.components(first))
+
+    def observatories(self, stage: Stage) -> tuple[str, ...]:
+        """For which observatories there is a stage; `JOINT` for one that joins them."""
+        return (JOINT,) if stage.joins_surveys else tuple(self.surveys)
+
+    def nodes(self) -> Iterator[tuple[str, Stage]]:
+        """All stages of all observatories, upstream first."""
+        for stage in self.stages:
+            for name in self.observatories(stage):
+                yield name, stage
+
+    def upstream(self, observatory: str, stage: Stage) -> list[tuple[str, Stage]]:
+        """What a stage of an observatory takes from: observatory and stage."""
+        found = []
+        for other in self.stages.upstream(stage):
+            names = self.observatories(other) if stage.joins_surveys or other.joins_surveys else (observatory,)
+            found += [(name, other) for name in names]
+        return found
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What goes into the key of each stage, by observatory and stage; plain data."""
-        return {name: self._stories_of(name, survey) for name, survey in self.surveys.items()}
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for name, stage in self.nodes():
+            upstream = {
+                f"{other_name} {other.name}".strip(): canonical_hash(found[other_name][other.name])
+                for other_name, other in self.upstream(name, stage)
+            }
+            found.setdefault(name, {})[stage.name] = self._manifest(name, stage, upstream)
+        return found
+
+    def _manifest(self, name: str, stage: Stage, upstream: Mapping[str, str]) -> dict[str, Any]:
+        components = self.components(name)
+        used = {group: describe(components[group]) for group in stage.groups if group in components}
+        if stage.root == "data":  # no code: no refactoring asks an archive again
+            survey = self.surveys[name].observatory.survey
+            return {"data_type": DATA_TYPE, "survey": survey, "request": used["observatory"]["fields"]}
+        manifest = {
+            "stage": stage.name,
+            "components": used,
+            "code": fingerprint(*self._definitions(name, stage)),
+            "upstream": dict(upstream),
+        }
+        if not stage.joins_surveys and "raw" in stage.inputs:
+            manifest["observatory"] = name
+        return {**manifest, "seed": self.seed} if stage.seeded else manifest
+
+    def _definitions(self, name: str, stage: Stage) -> list[str]:
+        """Where the code of a stage is: that of its function, and that of the components it uses."""
+        components = self.components(name)
+        own = [
+            stage.run.__module__,
+            *(type(components[group]).__module__ for group in stage.groups if group in components),
+        ]
+        return list(dict.fromkeys(own))
 
     @cached_property
     def specs(self) -> dict[str, dict[str, StageSpec]]:
@@ -62,75 +136,38 @@ class Recipe:
         return {
             name: {
                 stage: StageSpec(
-                    key=canonical_hash(story),
+                    key=canonical_hash(manifest),
                     stage=stage,
                     observatory=name,
-                    survey=self.surveys[name].observatory.survey,
+                    survey=self.surveys[name].observatory.survey if name in self.surveys else "",
                     data_type=DATA_TYPE,
                 )
-                for stage, story in stories.items()
+                for stage, manifest in manifests.items()
             }
-            for name, stories in self.stories.items()
+            for name, manifests in self.manifests.items()
         }
 
     @cached_property
     def code(self) -> dict[str, dict[str, dict[str, str]]]:
-        """Hash of each module that a stage stands on beside those of the stages above, by observatory and stage."""
-        search = (self.analysis, self.quality, self.finder)
-        modules = {"analyze": [type(part).__module__ for part in search], "simulate": [type(self.simulator).__module__]}
-        return {
-            name: {
-                stage: code_of(f"retriever.stages.{stage}", *names)
-                for stage, names in {"reduce": [type(survey.reducer).__module__], **modules}.items()
-            }
-            for name, survey in self.surveys.items()
-        }
-
-    def _stories_of(self, name: str, survey: Survey) -> dict[str, dict[str, Any]]:
-        request = describe(survey.observatory)["fields"]
-        download = {"data_type": DATA_TYPE, "survey": survey.observatory.survey, "request": request}
-        reduce = {
-            "stage": "reduce",
-            "observatory": name,
-            "reducer": describe(survey.reducer),
-            "code": fingerprint("retriever.stages.reduce", type(survey.reducer).__module__),
-            "upstream": canonical_hash(download),
-        }
-        search = (self.analysis, self.quality, self.finder)
-        analyze = {
-            "stage": "analyze",
-            "analysis": describe(self.analysis),
-            "quality": describe(self.quality),
-            "finder": describe(self.finder),
-            "code": fingerprint("retriever.stages.analyze", *(type(part).__module__ for part in search)),
-            "upstream": canonical_hash(reduce),
-        }
-        simulate = {
-            "stage": "simulate",
-            "simulator": describe(self.simulator),
-            "seed": self.seed,
-            "code": fingerprint("retriever.stages.simulate", type(self.simulator).__module__),
-            "upstream": canonical_hash(analyze),
-        }
-        return dict(zip(STAGES, (download, reduce, analyze, simulate), strict=True))
+        """Hash of each definition that a stage can reach, by observatory and stage."""
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for name, stage in self.nodes():
+            if stage.root != "data":
+                found.setdefault(name, {})[stage.name] = code_of(*self._definitions(name, stage))
+        return found
 
     @property
     def roots(self) -> dict[str, Path]:
         """The two roots on disk by what segments and the database call them."""
         return {"data": self.data, "outputs": self.outputs}
 
-    @staticmethod
-    def root_word(stage: str) -> str:
-        """What the root that segments of a stage lie below is called."""
-        return "data" if stage == "download" else "outputs"
-
     def root(self, stage: str) -> Path:
         """The root on disk that segments of a stage lie below."""
-        return self.roots[self.root_word(stage)]
+        return self.roots[self.stages[stage].root]
 
     def folder(self, spec: StageSpec) -> str:
         """Folder of a stage's segments below its root."""
-        if spec.stage == "download":
+        if self.stages[spec.stage].root == "data":
             return f"{safe_name(spec.survey)}/{DATA_TYPE}"
         return f".stages/{spec.stage}/{spec.key[:12]}"
 

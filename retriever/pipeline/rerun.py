@@ -33,7 +33,7 @@ def rerun(saved: VersionFolder, overrides: Sequence[str], verbose: bool = False)
         Sentences that say what is not as it was; none when all is.
     """
     config = with_overrides(load_frozen(saved.folder / "config.yaml"), overrides)
-    before, raw_before = dict(saved.story), _raw_digests(saved)
+    before, raw_before = dict(saved.manifest), _raw_digests(saved)
     summary = run_config(config, verbose)
     now = VersionFolder(Path(summary.folder))
     return summary, [*_differences(before, now), *_data(raw_before, _raw_digests(now))]
@@ -43,9 +43,9 @@ def _differences(before: Mapping[str, Any], now: VersionFolder) -> list[str]:
     sentences = [
         f"commit of {name}: {old[:12] or 'none'} → {new[:12] or 'none'}"
         for name, old in before["inputs"]["commits"].items()
-        if (new := now.story["inputs"]["commits"].get(name, "")) != old
+        if (new := now.manifest["inputs"]["commits"].get(name, "")) != old
     ]
-    modules = changed_modules(code_of_version(before), code_of_version(now.story))
+    modules = changed_modules(code_of_version(before), code_of_version(now.manifest))
     sentences += [f"code of {module} differs" for module in modules]
     old, new = before.get("environment", {}), environment()
     sentences += [f"environment: {key} {old.get(key)} → {new.get(key)}" for key in differing([old, new])]

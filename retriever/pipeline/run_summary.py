@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from retriever.outcome import STAGES, Outcome
-from retriever.pipeline.plan import SurveyState
+from retriever.outcome import Outcome
+from retriever.pipeline.plan import States
 from retriever.pipeline.version import environment
 from retriever.report.parameters import differing
 from retriever.source import SourceTable
@@ -25,7 +25,7 @@ class RunSummary:
     version, folder
         The version's name and folder.
     state
-        "complete", "partial" (asked for part of the work), "failures", "interrupted", "hopeless" or "error".
+        "complete", "partial" (asked for part of the work), "failures", "interrupted", "aborted" or "error".
     computed
         Stage to the number of sources worked on by this run.
     outcomes
@@ -46,7 +46,7 @@ class RunSummary:
     state: str = "complete"
     sources: int = 0
     selected: int = 0
-    computed: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    computed: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     lightcurves: int = 0
     detections: int = 0
@@ -62,28 +62,29 @@ class RunSummary:
     @property
     def exit_code(self) -> int:
         """Exit code of the command."""
-        return {"complete": 0, "partial": 0, "failures": 3, "hopeless": 3, "interrupted": 130}.get(self.state, 1)
+        return {"complete": 0, "partial": 0, "failures": 3, "aborted": 3, "interrupted": 130}.get(self.state, 1)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data."""
         return dict(vars(self))
 
 
-def count_outcomes(summary: RunSummary, states: Mapping[str, SurveyState], sources: SourceTable) -> list[str]:
+def count_outcomes(summary: RunSummary, states: States, sources: SourceTable) -> list[str]:
     """Count outcomes into the summary; gives the sentences of the failures."""
     failures = []
-    for name, state in states.items():
+    for name, of_stages in states.items():
         summary.outcomes[name] = {
             stage: {
-                outcome.name.lower(): int(np.count_nonzero(one.outcome == outcome))
+                outcome.name.lower(): int(np.count_nonzero(state.outcome == outcome))
                 for outcome in Outcome
-                if (one.outcome == outcome).any()
+                if (state.outcome == outcome).any()
             }
-            for stage, one in state.stages.items()
+            for stage, state in of_stages.items()
         }
-        for stage, one in state.stages.items():
-            for k in np.flatnonzero(one.outcome == Outcome.FAILED).tolist():
-                failures.append(f"{sources.name[k]} ({name}, {stage}): {one.message.get(k, '')}")
+        for stage, state in of_stages.items():
+            names = sources.name if state.groups is None else state.groups.names
+            for k in np.flatnonzero(state.outcome == Outcome.FAILED).tolist():
+                failures.append(f"{names[k]} ({name}, {stage}): {state.message.get(k, '')}")
     return failures
 
 

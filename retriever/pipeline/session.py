@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from retriever.config import Setup, build_setup, frozen_yaml, typed
-from retriever.errors import CatalogError
-from retriever.keep.versions import renew
+from retriever.errors import CatalogError, ConfigError, nearest
 from retriever.pipeline.explain import Preview, explain, reference_version
+from retriever.pipeline.inventory import segment_sizes, stamps_of, take_inventory
+from retriever.pipeline.own_stages import build_stages
 from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
 from retriever.pipeline.run_summary import RunSummary
 from retriever.pipeline.runner import Run
 from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
-from retriever.pipeline.standing import segment_sizes, stamps_of, stand
 from retriever.pipeline.version import Project, Repository, Version, make_version, new_run_name, repositories
+from retriever.retention.versions import renew
 from retriever.source import SourceTable
-from retriever.store import asking
+from retriever.store import queries
 from retriever.store.connection import url_from_environment
 from retriever.store.database import Database
 from retriever.store.upkeep import read_batches, unknown_segments
@@ -136,7 +137,7 @@ def plan_config(config: Any) -> Preview:
         if database is not None:
             renew(session.paths.outputs_root, session.paths.data_root, database)
         found, _ = read_batches(unknown_segments(database, segment_sizes(recipe), recipe.roots), recipe.roots)
-        standing = stand(
+        inventory = take_inventory(
             recipe,
             session.sources,
             session.stamps,
@@ -144,14 +145,14 @@ def plan_config(config: Any) -> Preview:
             [batch for _, batch in found],
             session.settings.fetched_after,
         )
-        candidates = asking.versions_by_run(database, version.inputs["project"]["name"]) if database else []
+        candidates = queries.versions_by_run(database, version.inputs["project"]["name"]) if database else []
     name, before = reference_version(session.paths.outputs_root, candidates, version.name)
     now = {"inputs": version.inputs, "code": recipe.code}
     return Preview(
         version=version.name,
         folder=str(version.folder),
         compared_with=name,
-        stages=explain(session.sources, standing, session.choice, now, before, list(session.stamps)),
+        stages=explain(recipe, session.sources, inventory, session.choice, now, before, list(session.stamps)),
         interrupted=len(found),
     )
 
@@ -166,11 +167,19 @@ def choose(sources: SourceTable, settings: RunSettings, recipe: Recipe) -> Choic
     """
     asking = {name for name, survey in recipe.surveys.items() if hasattr(survey.observatory, "client")}
     return Choice(
-        stages=tuple(settings.stages),
+        stages=_stages(settings, recipe),
         sources=_selected(sources, settings),
         retry=settings.retry,
         not_asked=frozenset(asking) if settings.offline else frozenset(),
     )
+
+
+def _stages(settings: RunSettings, recipe: Recipe) -> tuple[str, ...]:
+    names = recipe.graph.names
+    for stage in settings.stages or ():
+        if stage not in names:
+            raise ConfigError(f"run.stages has {stage!r}{nearest(stage, names)}")
+    return names if settings.stages is None else tuple(settings.stages)
 
 
 def _selected(sources: SourceTable, settings: RunSettings) -> Any:
@@ -191,7 +200,10 @@ def _selected(sources: SourceTable, settings: RunSettings) -> Any:
 
 def make_recipe(setup: Setup, seed: int, paths: Paths) -> Recipe:
     """The recipe of a built config."""
+    graph, own = build_stages(setup.plain["stages"])
     return Recipe(
+        graph=graph,
+        own=own,
         surveys={
             name: Survey(observatory=observatory, reducer=setup.reducers[name])
             for name, observatory in setup.observatories.items()

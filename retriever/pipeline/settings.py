@@ -1,12 +1,11 @@
 """Settings of a run that cannot change its results."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from retriever.client.duration import seconds_of
-from retriever.errors import ConfigError, nearest
-from retriever.outcome import STAGES
+from retriever.errors import ConfigError
 
 __all__ = ["Paths", "RunSettings", "StoreSettings"]
 
@@ -18,7 +17,7 @@ class RunSettings:
     Parameters
     ----------
     stages
-        Stages to run.
+        Stages to run; null for all.
     start, stop
         First row of the catalog to work on, and the first not to; null for the end.
     sources
@@ -35,7 +34,7 @@ class RunSettings:
         Whether to show tracebacks and the log.
     """
 
-    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    stages: list[str] | None = None
     start: int = 0
     stop: int | None = None
     sources: list[str] | None = None
@@ -47,9 +46,6 @@ class RunSettings:
     verbose: bool = False
 
     def __post_init__(self) -> None:
-        for stage in self.stages:
-            if stage not in STAGES:
-                raise ConfigError(f"run.stages has {stage!r}{nearest(stage, STAGES)}")
         if self.refresh is not None:
             seconds_of(self.refresh, "run.refresh")
         if self.start < 0 or (self.stop is not None and self.stop < self.start):

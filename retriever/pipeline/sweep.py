@@ -134,9 +134,9 @@ def open_sweep(outputs: Path, words: Sequence[str], axes: Mapping[str, Sequence[
     """
     name = f"SWEEP_{canonical_hash([sorted(words), {key: list(values) for key, values in axes.items()}])[:12]}"
     sweep = Sweep(folder=outputs / name, axes=axes)
-    story = {"words": list(words), "axes": {key: list(values) for key, values in axes.items()}}
+    manifest = {"words": list(words), "axes": {key: list(values) for key, values in axes.items()}}
     try:
-        write_text(outputs, sweep.folder / "sweep.json", json.dumps(story, indent=2) + "\n")
+        write_text(outputs, sweep.folder / "sweep.json", json.dumps(manifest, indent=2) + "\n")
         for path in (sweep.folder / "jobs").glob("*.json"):
             path.unlink()
         sweep.make_cube()

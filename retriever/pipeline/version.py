@@ -18,7 +18,7 @@ from retriever.errors import ConfigError, StoreError
 from retriever.fingerprint import user_modules
 from retriever.identity import canonical_hash, digest_bytes
 from retriever.pipeline.recipe import Recipe, describe
-from retriever.report.tables import TABLES
+from retriever.report.tables import is_table
 from retriever.source import SourceTable
 from retriever.store.files import write_text
 
@@ -80,17 +80,18 @@ class Version:
             record = self.folder / "version.json"
             if _hash_in(record) == self.hash and (self.folder / "config.yaml").exists():
                 return
-            for name in TABLES:
-                (self.folder / name).unlink(missing_ok=True)
+            for path in [path for path in self.folder.iterdir() if is_table(path.name)]:
+                path.unlink()
             write_text(root, self.folder / "config.yaml", config_yaml)
             patch = "".join(repository.patch for repository in repositories.values())
             write_text(root, self.folder / "uncommitted.patch", patch)
             for name, path in _user_sources(recipe).items():
                 write_text(root, self.folder / "modules" / f"{name}.py", path.read_text(encoding="utf-8"))
-            story = {
+            record_of_version = {
                 "hash": self.hash,
                 "inputs": self.inputs,
                 "code": recipe.code,
+                "stages_of_groups": [stage.name for stage in recipe.stages if stage.is_of_groups],
                 "surveys": {name: survey.observatory.survey for name, survey in recipe.surveys.items()},
                 "created": _now(),
                 "environment": environment(),
@@ -99,7 +100,7 @@ class Version:
                     for name, repository in repositories.items()
                 },
             }
-            write_text(root, record, json.dumps(story, indent=2, sort_keys=True) + "\n")
+            write_text(root, record, json.dumps(record_of_version, indent=2, sort_keys=True) + "\n")
         except FileExistsError as error:
             raise StoreError(f"{self.folder} is a file where a folder must go; move it away") from error
         except OSError as error:
@@ -148,6 +149,7 @@ def make_version(
         "finder": describe(recipe.finder),
         "analysis": describe(recipe.analysis),
         "simulator": describe(recipe.simulator),
+        **({"stages": {name: describe(component) for name, component in recipe.own.items()}} if recipe.own else {}),
         "stage_keys": {
             name: {stage: spec.key for stage, spec in specs.items()} for name, specs in recipe.specs.items()
         },
@@ -211,10 +213,11 @@ def _installed_identity() -> str:
 
 
 def _user_sources(recipe: Recipe) -> dict[str, Path]:
-    parts = [recipe.quality, recipe.finder, recipe.analysis, recipe.simulator]
+    parts: list[Any] = [recipe.quality, recipe.finder, recipe.analysis, recipe.simulator, *recipe.own.values()]
     for survey in recipe.surveys.values():
         parts += [survey.observatory, survey.reducer]
-    return user_modules(*(type(part).__module__ for part in parts))
+    stages = [stage.run.__module__ for stage in recipe.stages]
+    return user_modules(*dict.fromkeys([*(type(part).__module__ for part in parts), *stages]))
 
 
 def environment() -> dict[str, str]:

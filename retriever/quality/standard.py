@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from retriever.astrometry import offsets_arcsec
 from retriever.lightcurve import Lightcurve
+from retriever.lightcurves import LightcurveBatch
 from retriever.source import Source
-from retriever.statistics import robust_moments
+from retriever.statistics import ragged_moments, robust_moments
 
-__all__ = ["StandardQuality", "position_offset"]
+__all__ = ["StandardQuality", "position_offset", "position_offsets"]
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +53,18 @@ class StandardQuality:
             changes["extra"] = {**lightcurve.extra, "offset": offset}
         return lightcurve.replace(**changes)
 
+    def assess_many(self, batch: LightcurveBatch) -> LightcurveBatch:
+        """The same as `assess`, for all light curves of a batch at once."""
+        bad = ~(np.isfinite(batch.columns["flux"]) & np.isfinite(batch.columns["flux_err"]))
+        if self.use_flags:
+            bad |= batch.columns["qflag"]
+        offset = position_offsets(batch, ~bad)
+        if offset is not None and self.max_offset > 0:
+            with np.errstate(invalid="ignore"):
+                bad |= np.greater(offset, self.max_offset)
+        changes = {} if np.array_equal(bad, batch.columns["qflag"]) else {"qflag": bad}
+        return batch.replace(**changes, **({} if offset is None else {"offset": offset}))
+
 
 def position_offset(lightcurve: Lightcurve, trusted: NDArray[np.bool_]) -> Floats | None:
     """Distance of each epoch from the median position of the trusted ones, each axis in its own robust sigmas.
@@ -78,6 +91,46 @@ def position_offset(lightcurve: Lightcurve, trusted: NDArray[np.bool_]) -> Float
     else:
         return None
     return np.hypot(_in_sigmas(x, known), _in_sigmas(y, known))
+
+
+def position_offsets(batch: LightcurveBatch, trusted: NDArray[np.bool_]) -> Floats | None:
+    """The same as `position_offset`, for all light curves of a batch at once."""
+    columns = batch.columns
+    if "ra" in columns and "dec" in columns:
+        known = trusted & np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
+        start = _first_true(known, batch)
+        x, y = offsets_arcsec(columns["ra"], columns["dec"], columns["ra"][start], columns["dec"][start], batch.spread)
+    elif "x" in columns and "y" in columns:
+        x, y = columns["x"], columns["y"]
+        known = trusted & np.isfinite(x) & np.isfinite(y)
+    else:
+        return None
+    offset = np.hypot(_all_in_sigmas(x, known, batch), _all_in_sigmas(y, known, batch))
+    offset[batch.spread(batch.count(known) == 0)] = np.nan
+    return np.asarray(offset)
+
+
+def _first_true(mask: NDArray[np.bool_], batch: LightcurveBatch) -> NDArray[np.int64]:
+    """First epoch of each light curve for which the mask is true; its first epoch where it never is."""
+    place = np.flatnonzero(mask)
+    at = np.searchsorted(place, batch.offsets[:-1])
+    first = place[np.minimum(at, place.size - 1)] if place.size else batch.offsets[:-1]
+    return np.where(first < batch.offsets[1:], np.maximum(first, batch.offsets[:-1]), batch.offsets[:-1])
+
+
+def _all_in_sigmas(values: Floats, known: NDArray[np.bool_], batch: LightcurveBatch) -> Floats:
+    center, scatter = ragged_moments(values, batch.offsets, known)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        flat = ~(scatter > 0)
+        if flat.any():
+            distance = np.where(known, np.abs(values - batch.spread(center)), -np.inf)
+            widest = np.maximum.reduceat(distance, batch.offsets[:-1]) if values.size else np.zeros(0)
+            scatter = np.where(flat, widest, scatter)
+        sigmas = (values - batch.spread(center)) / batch.spread(scatter)
+        constant = batch.spread(~(scatter > 0))
+        if constant.any():
+            sigmas = np.where(constant, np.where(np.isfinite(values), 0.0, np.nan), sigmas)
+    return np.asarray(sigmas)
 
 
 def _in_sigmas(values: Floats, known: NDArray[np.bool_]) -> Floats:

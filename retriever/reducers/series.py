@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
+from retriever.lightcurves import LightcurveBatch
+from retriever.ragged import ranges
+from retriever.rawbatch import RawBatch
 from retriever.rawtable import Column
+from retriever.schema import Columns
 
-__all__ = ["cut", "floats", "group_rows", "integers", "numbered"]
+__all__ = ["cut", "cut_many", "floats", "group_rows", "integers", "numbered", "words_of"]
 
 Rows = NDArray[np.int64]
 
@@ -139,3 +143,98 @@ def _piece(
     taken = {name: column if whole else column[rows] for name, column in columns.items()}
     own: dict[str, Any] = {name: taken.pop(name) for name in _OWN if name in taken}
     return Lightcurve(band=band, series=series, extra=taken, **own, **common)
+
+
+def words_of(key: Column | None, n: int) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Words of a column and the word of each row, by number; "" for all rows where there is no column.
+
+    Examples
+    --------
+    >>> words, code = words_of(np.array([3, 5, 3]), 3)
+    >>> words.tolist(), code.tolist()
+    (['3', '5'], [0, 1, 0])
+    """
+    if key is None:
+        return np.array([""]), np.zeros(n, np.int64)
+    data = np.ma.filled(key, "") if key.dtype.kind in "US" else np.ma.getdata(key)
+    if n and (data == data[0]).all():
+        return np.array([_word(data[0])]), np.zeros(n, np.int64)
+    values, code = np.unique(data, return_inverse=True)
+    return np.array([_word(value) for value in values], np.str_), code.astype(np.int64)
+
+
+def cut_many(
+    raw: RawBatch,
+    band: tuple[NDArray[np.str_], NDArray[np.int64]],
+    series: tuple[NDArray[np.str_], NDArray[np.int64]],
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    gap: float,
+    words: Mapping[str, Any],
+) -> tuple[LightcurveBatch, Columns]:
+    """The same as `cut` and `numbered`, for the raw tables of many sources at once.
+
+    Parameters
+    ----------
+    band, series
+        Words, and the word of each row by number; see `words_of`.
+    columns
+        All rows' columns by the names of `Lightcurve`.
+    words
+        Further fields of every light curve.
+    """
+    table = np.repeat(np.arange(raw.source.size), np.diff(raw.offsets))
+    group = (table * band[0].size + band[1]) * series[0].size + series[1]
+    time = columns["time"]
+    rows = np.flatnonzero(np.isfinite(time))
+    untimed = np.bincount(raw.source_of_row[~np.isfinite(time)], minlength=raw.n_sources)
+    step, same = np.diff(time[rows]), group[rows][1:] == group[rows][:-1]
+    if (group[rows][1:] < group[rows][:-1]).any() or (same & (step <= 0)).any():
+        rows = rows[np.lexsort((time[rows], group[rows]))]
+        step, same = np.diff(time[rows]), group[rows][1:] == group[rows][:-1]
+        new = np.concatenate([np.ones(min(rows.size, 1), np.bool_), ~same | (step > 0)])
+        repeated = np.bincount(raw.source_of_row[rows[~new]], minlength=raw.n_sources)
+        rows = rows[new]
+        step, same = np.diff(time[rows]), group[rows][1:] == group[rows][:-1]
+    else:
+        repeated = np.zeros(raw.n_sources, np.int64)
+    starts = ~same | (step > gap) if gap > 0 else ~same
+    first = np.concatenate([np.zeros(min(rows.size, 1), np.int64), np.flatnonzero(starts) + 1])
+    lengths = np.diff(first, append=rows.size)
+    head = rows[first]
+    source = raw.source_of_row[head]
+    names = [_ranked(*key, head) for key in (band, series)]
+    order = np.lexsort((table[head], names[1][1], names[0][1], time[head], source))
+    if not np.array_equal(order, np.arange(order.size)):
+        rows = rows[ranges(first[order], lengths[order])]
+    source, lengths = source[order], lengths[order]
+    count = np.bincount(source, minlength=raw.n_sources)
+    whole = rows.size == time.size and np.array_equal(rows, np.arange(rows.size))
+    n = source.size
+    return LightcurveBatch(
+        source=source,
+        words={
+            "band": names[0][0][order], "series": names[1][0][order],
+            "number": np.arange(n) - np.repeat(np.cumsum(count) - count, count) + 1, "of": count[source],
+            **{name: np.full(n, value) for name, value in words.items()},
+        },
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        columns={name: column if whole else column[rows] for name, column in columns.items()},
+    ), _dropped({"duplicate time": repeated, "no time": untimed})  # fmt: skip
+
+
+def _ranked(names: NDArray[np.str_], code: NDArray[np.int64], head: Rows) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """The name at some rows, and its rank among all names."""
+    return names[code[head]], np.unique(names, return_inverse=True)[1].reshape(-1)[code[head]]
+
+
+def _dropped(of_reasons: Mapping[str, NDArray[np.int64]]) -> Columns:
+    """Rows that were dropped, by source and reason, in this order."""
+    parts = [(np.flatnonzero(count), reason, count) for reason, count in sorted(of_reasons.items())]
+    source = np.concatenate([rows for rows, _, _ in parts])
+    order = np.argsort(source, kind="stable")
+    return {
+        "source": source[order],
+        "reason": np.concatenate([np.full(rows.size, reason) for rows, reason, _ in parts])[order],
+        "n_rows": np.concatenate([count[rows] for rows, _, count in parts])[order].astype(np.int64),
+    }

@@ -1,5 +1,6 @@
 """A reducer for any table whose columns the config names."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,9 +9,12 @@ from numpy.typing import NDArray
 
 from retriever.errors import ConfigError, DataError, nearest
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
+from retriever.lightcurves import LightcurveBatch
 from retriever.photometry import AB_ZERO_POINT_UJY, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
-from retriever.rawtable import RawPhotometry, RawTable
-from retriever.reducers.series import cut, floats, group_rows, integers, numbered
+from retriever.rawbatch import RawBatch
+from retriever.rawtable import Column, RawPhotometry, RawTable
+from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, numbered, words_of
+from retriever.schema import Columns as TableColumns
 from retriever.source import Source
 
 __all__ = ["Columns", "StandardReducer"]
@@ -114,44 +118,76 @@ class StandardReducer:
                 dropped[reason] = dropped.get(reason, 0) + count
         return Reduction(lightcurves=numbered(lightcurves), dropped=dropped)
 
-    def _reduce_table(self, table: RawTable, names: Columns, band: str) -> Reduction:
-        n = table.n_rows
+    def reduce_many(self, raw: RawBatch) -> tuple[LightcurveBatch, TableColumns] | None:
+        """The same as `reduce`, for all sources of a batch at once; not for tables with several bands in one row."""
+        if self.bands:
+            return None
+        names, rows = self.columns, raw.columns
+        n = int(raw.offsets[-1])
         zero_point = self.zero_point if names.zero_point is None else names.zero_point
-        data: dict[str, Any] = {"time": to_mjd(self._floats(table, names.time), self.time_format)}
-        data["exptime"] = (
-            self._floats(table, names.exptime)
-            if names.exptime
-            else np.full(n, np.nan if self.exptime is None else self.exptime)
-        )
-        data |= self._photometry(table, names, zero_point)
-        if names.flag:
-            data["flag"] = integers(self._column(table, names.flag), names.flag)
-            data["qflag"] = (data["flag"] & self.flag_mask) != 0
-        else:
-            data["flag"], data["qflag"] = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-        for key in ("ra", "dec"):
-            if getattr(names, key):
-                data[key] = self._floats(table, getattr(names, key))
-        for name in names.extra:
-            data[name] = np.ma.getdata(self._column(table, name))
-        bands = self._column(table, names.band) if names.band and not self.bands else None
-        series = self._column(table, names.series) if names.series else None
-        system = TimeSystem(
-            scale=self.time_scale,
-            reference=self.time_reference,
-            point=self.exposure_point,  # type: ignore[arg-type]
-        )
+        words, code = words_of(_column(rows, names.band) if names.band else None, n)
+        band = np.array([self.band_names.get(word, word) or self.band for word in words.tolist()], np.str_)
+        series = words_of(_column(rows, names.series) if names.series else None, n)
+        system = self._time_system()
+        return cut_many(
+            raw, (band, code), series, self._epochs(rows, n, names, zero_point), gap=self.gap,
+            words={
+                "zero_point": float(zero_point), "flux_unit": self.flux_unit, "time_scale": system.scale,
+                "time_reference": system.reference, "time_point": system.point,
+            },
+        )  # fmt: skip
+
+    def _reduce_table(self, table: RawTable, names: Columns, band: str) -> Reduction:
+        n, rows, origin = table.n_rows, table.columns, table.origin
+        zero_point = self.zero_point if names.zero_point is None else names.zero_point
+        data = self._epochs(rows, n, names, zero_point, origin)
+        bands = _column(rows, names.band, origin) if names.band and not self.bands else None
+        series = _column(rows, names.series, origin) if names.series else None
         return cut(
             [
-                ((self.band_names.get(one, one) or band, two), self._measured(data, rows))
-                for (one, two), rows in group_rows(n, bands, series)
+                ((self.band_names.get(name, name) or band, word), self._measured(data, members))
+                for (name, word), members in group_rows(n, bands, series)
             ],
             data,
             gap=self.gap,
             zero_point=zero_point,
             flux_unit=self.flux_unit,
-            time_system=system,
+            time_system=self._time_system(),
         )
+
+    def _time_system(self) -> TimeSystem:
+        return TimeSystem(
+            scale=self.time_scale,
+            reference=self.time_reference,
+            point=self.exposure_point,  # type: ignore[arg-type]
+        )
+
+    def _epochs(
+        self, rows: Mapping[str, Column], n: int, names: "Columns", zero_point: float, origin: str = ""
+    ) -> dict[str, NDArray[Any]]:
+        """Columns of `Lightcurve` from those of raw tables."""
+
+        def numbers(name: str) -> NDArray[np.float64]:
+            return floats(_column(rows, name, origin), name)
+
+        exptime = np.nan if self.exptime is None else self.exptime
+        data: dict[str, NDArray[Any]] = {"time": to_mjd(numbers(names.time), self.time_format)}
+        data["exptime"] = numbers(names.exptime) if names.exptime else np.full(n, exptime, np.float64)
+        values = numbers(names.mag or names.flux)
+        error = names.mag_err if names.mag else names.flux_err
+        errors = numbers(error) if error else np.full(values.size, np.nan)
+        if names.mag:
+            flux, flux_err = mag_to_flux(values, errors, zero_point)
+            data |= {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
+        else:
+            mag, mag_err = flux_to_mag(values, errors, zero_point)
+            data |= {"flux": values, "flux_err": errors, "mag": mag, "mag_err": mag_err}
+        data["flag"] = integers(_column(rows, names.flag, origin), names.flag) if names.flag else np.zeros(n, np.int64)
+        data["qflag"] = (data["flag"] & self.flag_mask) != 0
+        for key, name in (("ra", names.ra), ("dec", names.dec)):
+            if name:
+                data[key] = numbers(name)
+        return data | {name: np.ma.getdata(_column(rows, name, origin)) for name in names.extra}
 
     def _measured(self, data: dict[str, Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of a band: where a row has several bands, those with a value in it."""
@@ -161,24 +197,11 @@ class StandardReducer:
         kept: NDArray[np.int64] = rows[measured]
         return kept
 
-    def _photometry(self, table: RawTable, names: Columns, zero_point: float) -> dict[str, Any]:
-        brightness = names.mag or names.flux
-        error = names.mag_err if names.mag else names.flux_err
-        values = self._floats(table, brightness)
-        errors = self._floats(table, error) if error else np.full(values.size, np.nan)
-        if names.mag:
-            flux, flux_err = mag_to_flux(values, errors, zero_point)
-            return {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
-        mag, mag_err = flux_to_mag(values, errors, zero_point)
-        return {"flux": values, "flux_err": errors, "mag": mag, "mag_err": mag_err}
 
-    def _floats(self, table: RawTable, name: str) -> Any:
-        return floats(self._column(table, name), name)
-
-    def _column(self, table: RawTable, name: str) -> Any:
-        if name not in table.columns:
-            raise DataError(
-                f"{table.origin or 'the raw table'} has no column {name!r}{nearest(name, table.columns)}; "
-                "name the right one in reducers.<name>.columns"
-            )
-        return table.columns[name]
+def _column(rows: Mapping[str, Column], name: str, origin: str = "") -> Column:
+    if name not in rows:
+        raise DataError(
+            f"{origin or 'the raw table'} has no column {name!r}{nearest(name, rows)}; "
+            "name the right one in reducers.<name>.columns"
+        )
+    return rows[name]

@@ -36,7 +36,7 @@ def compare_two(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
     StoreError
         When a folder lacks its record or its tables.
     """
-    a, b = one.story, other.story
+    a, b = one.manifest, other.manifest
     new, old = other.parameters, one.parameters
     return {
         "versions": [one.name, other.name],
@@ -83,13 +83,13 @@ def _pairs(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[A
 
 
 def _code(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
-    commits = _pairs(one.story["inputs"]["commits"], other.story["inputs"]["commits"])
+    commits = _pairs(one.manifest["inputs"]["commits"], other.manifest["inputs"]["commits"])
     patches = [_lines(version.folder / "uncommitted.patch") for version in (one, other)]
     diff = difflib.unified_diff(patches[0], patches[1], one.name, other.name, lineterm="", n=1)
     return {
         "commits": commits,
         "between": {name: _log(*pair) for name, pair in commits.items() if all(pair)},
-        "modules": changed_modules(code_of_version(one.story), code_of_version(other.story)),
+        "modules": changed_modules(code_of_version(one.manifest), code_of_version(other.manifest)),
         "patch": list(diff),
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 from retriever.astrometry import separation_arcsec
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
-from retriever.store import asking
+from retriever.store import queries
 from retriever.store.database import Database
 from retriever.store.segments import digest_in, read
 
@@ -28,30 +28,30 @@ def show_known(thing: str, outputs: Path, data: Path, database: Database) -> dic
 
 def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
     """A segment by the end of its path."""
-    found = asking.segments_named(database, Path(word).name)
+    found = queries.segments_named(database, Path(word).name)
     if not found:
         raise StoreError(
             f"the database knows no segment {Path(word).name!r}; retriever verify names files it does not know"
         )
     row = found[0]
     path = (data if row["root"] == "data" else outputs) / row["path"]
-    story, tables = read(path, ["sources"])
+    manifest, tables = read(path, ["sources"])
     return {
         "what": "segment",
         "file": str(path),
         "digest": digest_in(path.name),
         "bytes": row["size"],
         "run": row["run"],
-        "story": story,
+        "manifest": manifest,
         "sources": [str(name) for name in tables["sources"]["name"]],
     }
 
 
 def _source(name: str, database: Database) -> dict[str, Any]:
     """A source by its name or an alias, over all versions."""
-    rows = asking.source_rows(database, name)
+    rows = queries.source_rows(database, name)
     names = sorted({row["name"] for row in rows} | {name})
-    products = [{"source": one, **product} for one in names for product in asking.products_of(database, one)]
+    products = [{"source": one, **product} for one in names for product in queries.products_of(database, one)]
     if not products and not rows:
         raise StoreError(f"there is no version, segment or source {name!r}; see retriever status and sources.parquet")
     return {
@@ -82,7 +82,7 @@ def near(ra: float, dec: float, database: Database, radius_arcsec: float = 60.0)
     radius_arcsec
         Largest distance.
     """
-    rows = asking.sources_in_strip(database, dec - radius_arcsec / 3600, dec + radius_arcsec / 3600)
+    rows = queries.sources_in_strip(database, dec - radius_arcsec / 3600, dec + radius_arcsec / 3600)
     distances = separation_arcsec([row["ra"] for row in rows], [row["dec"] for row in rows], ra, dec)
     nearest_first = np.argsort(distances, kind="stable").tolist()
     return [

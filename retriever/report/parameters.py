@@ -22,7 +22,7 @@ def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
             return {"_target_": node["class"], **{key: of(value) for key, value in node["fields"].items()}}
         return node
 
-    named = ("observatories", "reducers")
+    named = ("observatories", "reducers", "stages")
     tree = {key: of(value) for key, value in inputs.items() if key not in ("stage_keys", *named)}
     for group in named:
         tree[group] = {name: of(node) for name, node in inputs.get(group, {}).items()}
@@ -63,11 +63,11 @@ def changed_modules(one: Mapping[str, str], other: Mapping[str, str]) -> list[st
     return sorted(name for name in one.keys() & other.keys() if one[name] != other[name])
 
 
-def code_of_version(story: Mapping[str, Any]) -> dict[str, str]:
+def code_of_version(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Hash of every module that a version's stages stand on, from its record."""
     return {
         module: told
-        for stages in story.get("code", {}).values()
+        for stages in manifest.get("code", {}).values()
         for hashes in stages.values()
         for module, told in hashes.items()
     }

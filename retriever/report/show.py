@@ -44,17 +44,17 @@ def _version_of(word: str, outputs: Path) -> VersionFolder | None:
 
 
 def _version(version: VersionFolder) -> dict[str, Any]:
-    story = version.story
+    manifest = version.manifest
     return {
         "what": "version",
         "version": version.name,
         "folder": str(version.folder),
-        "hash": story["hash"],
+        "hash": manifest["hash"],
         "hash_holds": version.hash_holds,
         "pinned": version.is_pinned,
-        "created": story.get("created"),
-        "commits": story["inputs"]["commits"],
-        "environment": story.get("environment"),
+        "created": manifest.get("created"),
+        "commits": manifest["inputs"]["commits"],
+        "environment": manifest.get("environment"),
         "parameters": version.parameters,
     }
 
@@ -70,7 +70,7 @@ def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path) ->
     base = {
         "version": version.name,
         "configuration": str(version.folder / "config.yaml"),
-        "commits": version.story["inputs"]["commits"],
+        "commits": version.manifest["inputs"]["commits"],
         "source": name,
         "lineage": lineage,
     }
@@ -147,17 +147,37 @@ def _groups_with(file: Any, column: str, text: str) -> Iterator[tuple[int, int, 
 
 
 def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | None) -> list[dict[str, Any]]:
-    """Rows of one source in the table of products, which has all sources, in the catalog's order, stage after stage."""
+    """Rows of one source in the tables of products and of their places.
+
+    These have all sources in the catalog's order, stage after stage, and after them the products of groups of sources.
+    """
+    sources = n * sum(
+        len(stages) - len(set(stages) & _stages_of_groups(version))
+        for stages in version.manifest["inputs"]["stage_keys"].values()
+    )
+    found = _rows_at(version, "products", at, n, sources)
+    if "segment" not in found[0]:
+        found = [row | place for row, place in zip(found, _rows_at(version, "segments", at, n, sources), strict=True)]
+    return [row for row in found if observatory is None or row["observatory"] in (observatory, "")]
+
+
+def _stages_of_groups(version: VersionFolder) -> set[str]:
+    return set(version.manifest.get("stages_of_groups", ()))
+
+
+def _rows_at(version: VersionFolder, table: str, at: int, n: int, end: int) -> list[dict[str, Any]]:
+    """Every n-th row of a table before some end, beginning with one."""
     found: list[dict[str, Any]] = []
-    with version.open_table("products") as file:
+    with version.open_table(table) as file:
         first = 0
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
-            inside = np.arange(first, first + size)[np.arange(first, first + size) % n == at] - first
+            rows = np.arange(first, min(first + size, end))
+            inside = rows[rows % n == at] - first
             if inside.size:
                 found += file.read_row_group(group).take(arrow_array(inside)).to_pylist()
             first += size
-    return [row for row in found if observatory is None or row["observatory"] == observatory]
+    return found
 
 
 def _lineage(
@@ -169,7 +189,7 @@ def _lineage(
     if not rows:
         names = version.table("sources", ["name"])["name"].tolist() if n < 5000 else []
         raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names)}")
-    keys = version.story["inputs"]["stage_keys"]
+    keys = version.manifest["inputs"]["stage_keys"]
     found = []
     for row in rows:
         one: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
 from retriever.report.parameters import differing, flat_parameters
-from retriever.store import asking
+from retriever.store import queries
 from retriever.store.database import Database
 
 __all__ = ["versions", "versions_text", "where", "where_text"]
@@ -16,8 +16,8 @@ __all__ = ["versions", "versions_text", "where", "where_text"]
 
 def versions(database: Database, outputs: Path) -> list[dict[str, Any]]:
     """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
-    found = asking.versions(database)
-    flat = {version["name"]: flat_parameters(version["story"]) for version in found}
+    found = queries.versions(database)
+    flat = {version["name"]: flat_parameters(version["inputs"]) for version in found}
     differ = {
         project: differing([flat[version["name"]] for version in found if version["project"] == project])
         for project in {version["project"] for version in found}
@@ -70,8 +70,8 @@ def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str,
     StoreError
         When nothing is known of such a source.
     """
-    names = asking.source_names(database, name) or [name]
-    products = [{"source": one, **product} for one in names for product in asking.products_of(database, one)]
+    names = queries.source_names(database, name) or [name]
+    products = [{"source": one, **product} for one in names for product in queries.products_of(database, one)]
     if not products:
         raise StoreError(f"nothing is known of a source {name!r} in {outputs}; see sources.parquet in a version folder")
     rows = []

@@ -4,8 +4,6 @@ from typing import Any
 
 from rich.console import Console
 
-from retriever.outcome import STAGES
-
 __all__ = ["print_summary"]
 
 
@@ -20,10 +18,9 @@ def print_summary(summary: Any) -> None:
     console = Console(highlight=False, soft_wrap=True)
     words = ("done", "empty", "failed", "blocked", "pending")
     for name, stages in summary.outcomes.items():
-        for stage in STAGES:
-            counts = stages[stage]
-            told = ", ".join(f"{counts[word]} {word}" for word in words if word in counts)
-            console.print(f"{name:>12} {stage:<9} {told}")
+        for stage, counts in stages.items():
+            text = ", ".join(f"{counts[word]} {word}" for word in words if word in counts)
+            console.print(f"{name:>12} {stage:<9} {text}")
     console.print(f"light curves {summary.lightcurves}, detections {summary.detections}, "
                   f"injections {summary.injections}, recovered {summary.recovered}")  # fmt: skip
     worked = max(summary.computed.values())
@@ -47,7 +44,7 @@ def print_summary(summary: Any) -> None:
         "complete": "complete",
         "partial": "part of the version is done; run again for the rest",
         "failures": "finished, some sources failed; run again to retry them",
-        "hopeless": "given up; run again to go on",
+        "aborted": "aborted; run again to go on",
         "interrupted": "interrupted; run again to go on from here",
     }
     console.print(f"{endings.get(summary.state, summary.state)}: {summary.folder}", markup=False)

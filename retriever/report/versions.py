@@ -9,9 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from retriever.errors import ConfigError, StoreError
+from retriever.graph import GRAPH
 from retriever.identity import canonical_hash
 from retriever.report.parameters import flat_parameters
+from retriever.schema import REQUIRED
 
 __all__ = ["VersionFolder", "find_version", "find_versions", "names_beginning", "version_names"]
 
@@ -28,7 +32,7 @@ class VersionFolder:
         return self.folder.name
 
     @cached_property
-    def story(self) -> Mapping[str, Any]:
+    def manifest(self) -> Mapping[str, Any]:
         """What `version.json` says.
 
         Raises
@@ -38,9 +42,9 @@ class VersionFolder:
         """
         path = self.folder / "version.json"
         try:
-            story = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(story["inputs"], dict) and isinstance(story["hash"], str):
-                return dict(story)
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(manifest["inputs"], dict) and isinstance(manifest["hash"], str):
+                return dict(manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"cannot read {path} ({error}); name a version's folder") from error
         raise StoreError(f"{path} is no record of a version; name a version's folder")
@@ -49,19 +53,19 @@ class VersionFolder:
     def created(self) -> datetime:
         """When it was made, in UTC; the beginning of time where nothing says so."""
         try:
-            return datetime.fromisoformat(self.story["created"]).astimezone(UTC)
+            return datetime.fromisoformat(self.manifest["created"]).astimezone(UTC)
         except (KeyError, TypeError, ValueError):
             return datetime.fromtimestamp(0, UTC)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters by their addresses in the config."""
-        return flat_parameters(self.story["inputs"])
+        return flat_parameters(self.manifest["inputs"])
 
     @property
     def hash_holds(self) -> bool:
         """Whether the hash is that of the inputs, and the folder's name that of the hash."""
-        inputs, told = self.story["inputs"], self.story["hash"]
+        inputs, told = self.manifest["inputs"], self.manifest["hash"]
         named = inputs["project"]["name"].upper()
         return canonical_hash(inputs) == told and self.name in (named, f"{named}_{told[:12]}")
 
@@ -98,8 +102,36 @@ class VersionFolder:
             When the table is missing or broken.
         """
         with self.open_table(name) as file:
-            table = file.read(columns=list(columns) if columns is not None else None)
-        return {key: table[key].to_numpy() for key in table.column_names}
+            there = set(file.schema_arrow.names)
+            wanted = [column for column in columns if column in there] if columns is not None else None
+            table = file.read(columns=wanted)
+            n = file.metadata.num_rows
+        found = {key: table[key].to_numpy() for key in table.column_names}
+        return {**found, **_defaults(name, columns, found, n)}
+
+    @property
+    def segments(self) -> dict[str, Any]:
+        """Where products lie (`segment` and `source_row`), row for row as in the table of products."""
+        name = "segments" if (self.folder / "segments.parquet").exists() else "products"
+        return self.table(name, ["segment", "source_row"])
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether a run has written all tables."""
+        return any((self.folder / f"{name}.parquet").exists() for name in ("segments", "products"))
+
+
+def _defaults(name: str, wanted: Sequence[str] | None, found: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Declared columns that a version written before does not have."""
+    declared = next((table for table in GRAPH.tables if table.name == name), None)
+    if declared is None:
+        return {}
+    missing = [
+        spec
+        for spec in declared.columns
+        if spec.name not in found and spec.default is not REQUIRED and (wanted is None or spec.name in wanted)
+    ]
+    return {spec.name: np.full(n, spec.default, dtype=object if spec.kind is str else spec.kind) for spec in missing}
 
 
 def version_names(outputs: Path) -> list[str]:

@@ -1,18 +1,98 @@
 """The analyze stage: light curves in; scores, detections and properties out."""
 
-from retriever.detection import Analyzed
-from retriever.errors import DataError
-from retriever.lightcurve import Lightcurve
-from retriever.source import Source
-from retriever.verbs import Analysis, Finder, Quality
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["analyze"]
+from retriever.attempt import Failure, attempt
+from retriever.batch import Batch, Components, Made, digest_rows
+from retriever.detection import DETECTIONS, Analyzed, columns_of_records, pack_properties, property_tables
+from retriever.errors import ConfigError, DataError
+from retriever.interfaces import Analysis, BatchAnalysis, Finder, Quality
+from retriever.lifting import AnalyzedBatch
+from retriever.lightcurve import Lightcurve
+from retriever.lightcurves import LightcurveSet
+from retriever.outcome import Outcome
+from retriever.ragged import select_items
+from retriever.schema import Tables
+from retriever.scores import count_epochs, score_tables, score_tables_of_objects, with_scores
+from retriever.source import Source, SourceTable
+from retriever.stages.digests import digest_epochs
+
+__all__ = ["analyze", "run", "search"]
+
+
+def run(components: Components, batch: Batch) -> Made:
+    """Search the light curves of a batch of sources."""
+    made = Made.none(len(batch))
+    lightcurves = LightcurveSet.read(batch.inputs["lightcurves"])
+    found = search(components, batch.sources, lightcurves)
+    if found is not None:
+        added = _tables_of(found, lightcurves)
+    else:
+        added = _one_by_one(components, batch.sources, lightcurves, made)
+    made.tables = added
+    detections = made.tables["detections"]
+    made.n_rows = np.bincount(detections["source"], minlength=len(batch)).astype(np.int64)
+    done = np.flatnonzero(made.outcome == Outcome.DONE)
+    events = digest_rows(len(batch), detections)
+    texts = digest_rows(len(batch), made.tables["properties"])
+    headers = [bytes(a) + bytes(b) for a, b in zip(events.tolist(), texts.tolist(), strict=True)]
+    made.digest = digest_epochs(made.tables, "scored", "scores", headers)
+    made.digest[made.outcome == Outcome.FAILED] = b""
+    processed = found.lightcurves if found is not None else _processed(batch, made.tables, done)
+    made.counts = count_epochs(processed)
+    return made
+
+
+def search(components: Components, sources: SourceTable, lightcurves: LightcurveSet) -> AnalyzedBatch | None:
+    """Search a batch by the analysis' batch method; None where it has none, or where a source makes trouble."""
+    analysis, quality, finder = (components[group] for group in ("analysis", "quality", "finder"))
+    if not isinstance(analysis, BatchAnalysis) or not len(lightcurves):
+        return None
+    try:
+        return analysis.analyze_many(sources, lightcurves, quality, finder)
+    except ConfigError:
+        raise
+    except Exception:  # one after the other then, so that what is wrong stays with its source
+        return None
+
+
+def _tables_of(found: AnalyzedBatch, lightcurves: LightcurveSet) -> Tables:
+    values = {name: column for name, column in found.properties.items() if name != "source"}
+    units = {name: found.units.get(name, "") for name in values}
+    return {
+        **score_tables(lightcurves, found.lightcurves),
+        **property_tables(found.properties["source"], values, units),
+        "detections": found.detections,
+    }
+
+
+def _one_by_one(components: Components, sources: SourceTable, lightcurves: LightcurveSet, made: Made) -> Tables:
+    of_sources = lightcurves.objects(len(sources))
+    parts = (components["analysis"], components["quality"], components["finder"])
+    found: list[Analyzed | None] = []
+    for k, own in enumerate(of_sources):
+        source = sources.source(k)
+        answer = attempt(f"analyzing {source.name}", analyze, *parts, source, own)
+        if isinstance(answer, Failure):
+            made.fail(k, answer)
+        found.append(None if isinstance(answer, Failure) else answer)
+    before = [own if answer else () for own, answer in zip(of_sources, found, strict=True)]
+    return {
+        **score_tables_of_objects(before, [answer.lightcurves if answer else () for answer in found]),
+        **pack_properties([answer.properties if answer else {} for answer in found]),
+        "detections": columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in found]),
+    }
+
+
+def _processed(batch: Batch, tables: Tables, done: NDArray[np.int64]) -> LightcurveSet:
+    return with_scores(select_items(batch.inputs["lightcurves"], done), select_items(tables, done))[1]
 
 
 def analyze(
     analysis: Analysis, quality: Quality, finder: Finder, source: Source, lightcurves: tuple[Lightcurve, ...]
 ) -> Analyzed:
-    """Search one source, and check that the analysis kept its word.
+    """Search one source, and check that the analysis kept to its interface.
 
     Raises
     ------
@@ -21,7 +101,7 @@ def analyze(
     """
     result = analysis.analyze(source, lightcurves, quality, finder)
     if not isinstance(result, Analyzed):
-        raise DataError(f"{type(analysis).__name__}.analyze gave a {type(result).__name__}, not Analyzed; mend it")
+        raise DataError(f"{type(analysis).__name__}.analyze gave a {type(result).__name__}, not Analyzed; correct it")
     got = [(lc.number, lc.n_epochs) for lc in result.lightcurves]
     if got != [(lc.number, lc.n_epochs) for lc in lightcurves]:
         raise DataError(

@@ -8,27 +8,30 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import Column as SQLColumn
+from sqlalchemy import Table as RowTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from retriever.errors import StoreError
+from retriever.schema import Column, Table
+
 __all__ = [
+    "ROW_KEYS",
     "SCHEMA",
     "Base",
-    "Detection",
-    "Injection",
     "Lease",
-    "Lightcurve",
     "Product",
-    "Properties",
-    "RawPhotometry",
     "Run",
     "Segment",
     "Source",
     "Stage",
     "Version",
     "VersionStage",
+    "row_table",
+    "table_of",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 """Number of the schema. A newer database is refused, an older one made anew from segments."""
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -103,93 +106,48 @@ class Source(Base):
     __table_args__ = (Index("sources_by_dec", "dec"), {"sqlite_with_rowid": False})
 
 
-class _Row:
-    """Key of a row that belongs to a product."""
-
-    segment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    row: Mapped[int] = mapped_column(Integer, primary_key=True)
-    source_row: Mapped[int] = mapped_column(Integer)
+def table_of(model: type[Base]) -> RowTable:
+    """The database's table of a mapped class."""
+    return Base.metadata.tables[model.__tablename__]
 
 
-class RawPhotometry(_Row, Base):
-    """One survey's answer for one source: how much, and where it came from."""
-
-    __tablename__ = "raw_photometry"
-    n_tables: Mapped[int] = mapped_column(Integer)
-    n_rows: Mapped[int] = mapped_column(BigInteger)
-    provenance: Mapped[str] = mapped_column(Text)
-    aliases: Mapped[str] = mapped_column(Text)
-    __table_args__ = ({"sqlite_with_rowid": False},)
+ROW_KEYS = ("segment_id", "row", "source_row")
+"""What leads from a row of a declared table to its segment and its source there."""
 
 
-class Lightcurve(_Row, Base):
-    """One light curve: its words and robust moments."""
+def row_table(table: Table) -> RowTable:
+    """The database's table for a declared table of products; the same object each time.
 
-    __tablename__ = "lightcurves"
-    band: Mapped[str] = mapped_column(String)
-    series: Mapped[str] = mapped_column(String)
-    number: Mapped[int] = mapped_column(Integer)
-    of: Mapped[int] = mapped_column(Integer)
-    n_epochs: Mapped[int] = mapped_column(Integer)
-    n_good: Mapped[int] = mapped_column(Integer)
-    time_first: Mapped[float] = mapped_column(Float)
-    time_last: Mapped[float] = mapped_column(Float)
-    time_scale: Mapped[str] = mapped_column(String)
-    time_reference: Mapped[str] = mapped_column(String)
-    time_point: Mapped[str] = mapped_column(String)
-    cadence: Mapped[float | None] = mapped_column(Float)
-    exptime_median: Mapped[float | None] = mapped_column(Float)
-    zero_point: Mapped[float | None] = mapped_column(Float)
-    flux_unit: Mapped[str] = mapped_column(String)
-    flux_median: Mapped[float | None] = mapped_column(Float)
-    flux_scatter: Mapped[float | None] = mapped_column(Float)
-    mag_median: Mapped[float | None] = mapped_column(Float)
-    mag_scatter: Mapped[float | None] = mapped_column(Float)
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-
-class Detection(_Row, Base):
-    """An event found; see `retriever.detection.Detection`."""
-
-    __tablename__ = "detections"
-    lightcurve: Mapped[int] = mapped_column(Integer)
-    first: Mapped[int] = mapped_column(Integer)
-    peak: Mapped[int] = mapped_column(Integer)
-    last: Mapped[int] = mapped_column(Integer)
-    time_first: Mapped[float] = mapped_column(Float)
-    time_peak: Mapped[float] = mapped_column(Float)
-    time_last: Mapped[float] = mapped_column(Float)
-    snr: Mapped[float | None] = mapped_column(Float)
-    dmag: Mapped[float | None] = mapped_column(Float)
-    n_epochs: Mapped[int] = mapped_column(Integer)
-    finder: Mapped[str] = mapped_column(String)
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    Raises
+    ------
+    StoreError
+        When a table of that name was declared with other columns.
+    """
+    columns = [_row_column(spec) for spec in table.columns]
+    if table.extensible:
+        columns.append(SQLColumn("values", Text))
+    known = Base.metadata.tables.get(table.name)
+    if known is not None:
+        if [column.name for column in known.columns if column.name not in ROW_KEYS] != [c.name for c in columns]:
+            raise StoreError(f"two stages declare a table {table.name!r} with different columns; rename one of them")
+        return known
+    return RowTable(
+        table.name,
+        Base.metadata,
+        SQLColumn("segment_id", BigInteger, primary_key=True),
+        SQLColumn("row", Integer, primary_key=True),
+        SQLColumn("source_row", Integer, nullable=False),
+        *columns,
+        sqlite_with_rowid=False,
+    )
 
 
-class Injection(_Row, Base):
-    """A simulated event; see `retriever.detection.Injection`."""
-
-    __tablename__ = "injections"
-    lightcurve: Mapped[int] = mapped_column(Integer)
-    shape: Mapped[str] = mapped_column(String)
-    time_peak: Mapped[float] = mapped_column(Float)
-    width: Mapped[float] = mapped_column(Float)
-    amplitude: Mapped[float | None] = mapped_column(Float)
-    snr: Mapped[float | None] = mapped_column(Float)
-    dmag: Mapped[float | None] = mapped_column(Float)
-    n_epochs: Mapped[int] = mapped_column(Integer)
-    recovered: Mapped[bool] = mapped_column(Boolean)
-    found_snr: Mapped[float | None] = mapped_column(Float)
-    blended: Mapped[bool] = mapped_column(Boolean)
-    __table_args__ = ({"sqlite_with_rowid": False},)
+_SQL_KINDS: dict[type, Any] = {int: BigInteger, float: Float, bool: Boolean, str: Text}
 
 
-class Properties(_Row, Base):
-    """What the analysis said of one source: as JSON; the segment and the Parquet have its columns."""
-
-    __tablename__ = "properties"
-    values: Mapped[str] = mapped_column(Text)
-    __table_args__ = ({"sqlite_with_rowid": False},)
+def _row_column(spec: Column) -> SQLColumn[Any]:
+    # a float that is NaN is NULL in SQLite
+    return SQLColumn(spec.name, _SQL_KINDS[spec.kind], nullable=spec.kind is float, comment=spec.description or None)
 
 
 class Version(Base):
@@ -201,7 +159,7 @@ class Version(Base):
     hash: Mapped[str] = mapped_column(String)
     project: Mapped[str] = mapped_column(String)
     created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    story: Mapped[dict[str, Any]] = mapped_column(JSON)
+    inputs: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class VersionStage(Base):

@@ -1,13 +1,13 @@
 """Segments: immutable HDF5 files, each the product of one batch of one stage.
 
-A segment holds named tables of equally long columns, and its story as JSON in the root attribute ``story``. Long
+A segment holds named tables of equally long columns, and its manifest as JSON in the root attribute ``manifest``. Long
 tables, of epochs and raw rows, are groups with a contiguous dataset a column; short ones, with a row a source or a
 light curve, are one dataset of records. It is built in memory, so that its digest is known and an ordinary write, sync
 and rename put it in place whole or not at all; its name carries the digest. Reading one takes five lines::
 
     import h5py
     with h5py.File(path) as segment:
-        print(segment.attrs["story"])
+        print(segment.attrs["manifest"])
         names = segment["sources"]["name"]
         time = segment["epochs"]["time"][()]
 """
@@ -17,7 +17,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from h5py import h5d, h5g, h5p, h5s, h5t
 
 from retriever.errors import SegmentError, StoreError
 from retriever.identity import DIGEST_CHARS
+from retriever.ragged import is_long
 from retriever.store.files import temporary_path
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
     "write",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Number of the segment format; a reader refuses a higher one."""
 
 Table = Mapping[str, np.ndarray[Any, Any]]
@@ -74,17 +75,16 @@ _IMAGES = itertools.count()
 """Images in memory need names of their own where several threads build them."""
 
 
-def pack(story: Mapping[str, Any], tables: Mapping[str, Table], records: Collection[str] = ()) -> bytes:
+def pack(manifest: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
     """Build a segment in memory.
 
     Parameters
     ----------
-    story
+    manifest
         What the segment is and what went into it; plain data.
     tables
-        Name to columns. Text may be of bytes or of str; both come back as they were.
-    records
-        Names of the tables to store as records; their columns must be of one dimension.
+        Name to columns. Text may be of bytes or of str; both come back as they were. Tables with a row a source, a
+        light curve or an event (those with a column `source` or `name`) are stored as records.
 
     Returns
     -------
@@ -96,9 +96,10 @@ def pack(story: Mapping[str, Any], tables: Mapping[str, Table], records: Collect
         f"segment {next(_IMAGES)}", "w", driver="core", backing_store=False, block_size=1 << 20, libver=("v110", "v110")
     ) as file:
         file.attrs["format"] = FORMAT
-        file.attrs["story"] = json.dumps(story, sort_keys=True)
+        file.attrs["manifest"] = json.dumps(manifest, sort_keys=True)
         for name, columns in tables.items():
-            if name in records and 0 < len(columns) <= MOST_FIELDS:
+            is_short = ("source" in columns or "name" in columns) and not is_long(name)
+            if is_short and len(columns) <= MOST_FIELDS and all(values.ndim == 1 for values in columns.values()):
                 _write_records(file.id, _escape(name), columns)
                 continue
             group = h5g.create(file.id, _escape(name).encode(), gcpl=_GROUP)
@@ -259,10 +260,13 @@ def sizes_below(root: Path, folder: str) -> dict[str, int]:
     return sizes
 
 
-def read(path: Path, tables: Iterable[str] | None = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Read a segment's story and some of its tables (all, where none are named).
+def read(
+    path: Path, tables: Iterable[str] | Callable[[Mapping[str, Any]], Iterable[str]] | None = None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Read a segment's manifest and some of its tables (all, where none are named).
 
-    A name that ends in ``*`` stands for all tables that begin so. Tables that are not there are left out.
+    A name that ends in ``*`` stands for all tables that begin so. Tables that do not exist are left out. A function is
+    given the manifest and names the tables.
 
     Raises
     ------
@@ -280,9 +284,10 @@ def read(path: Path, tables: Iterable[str] | None = None) -> tuple[dict[str, Any
                 raise SegmentError(
                     f"{path} has segment format {number}, this retriever reads up to {FORMAT}; update it"
                 )
-            story = json.loads(file.attrs["story"])
-            wanted = [name for name in file if tables is None or _matches(_unescape(name), tables)]
-            return story, {_unescape(name): _read_table(file[name]) for name in wanted}
+            manifest = json.loads(file.attrs["manifest" if number > 1 else "story"])
+            names = tables(manifest) if callable(tables) else tables
+            wanted = [name for name in file if names is None or _matches(_unescape(name), names)]
+            return manifest, {_unescape(name): _read_table(file[name]) for name in wanted}
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = "is missing" if not path.exists() else f"cannot be read ({error})"
         raise SegmentError(f"segment {path} {reason}; delete it and run again to make it anew") from error

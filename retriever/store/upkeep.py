@@ -12,25 +12,29 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Table as RowTable
 
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
-from retriever.store import models
+from retriever.schema import Columns, Table
+from retriever.store import models, queries
 from retriever.store.batch import Batch, StageSpec, segment_batch
-from retriever.store.database import INDEX_MODELS, Database, indexed_columns, packed_of, product_row
+from retriever.store.database import Database
 from retriever.store.leases import live_holders
+from retriever.store.packed import packed_of, product_row
 from retriever.store.products import Products, pack_products
+from retriever.store.publishing import indexed_columns, publish, stage_ids
 from retriever.store.segments import sizes_below
 
 __all__ = [
     "Finding",
     "Garbage",
-    "adopt",
     "collect",
     "find_garbage",
     "read_batches",
     "redo",
     "refuse_while_running",
+    "register_orphans",
     "repair",
     "segments_on_disk",
     "unknown_segments",
@@ -40,7 +44,7 @@ __all__ = [
 Roots = Mapping[str, Path]
 """Folders by what the database calls them: "data" and "outputs"."""
 
-ADOPTED_AT_ONCE = 500
+REGISTERED_AT_ONCE = 500
 """So many segments found on disk go into one transaction."""
 
 log = logging.getLogger("retriever")
@@ -131,19 +135,21 @@ def _verify_segment(database: Database, root: Path, row: Any) -> tuple[str, str]
         if not (root / row.path).exists():
             return "missing", "the file is not there"
         return "altered", str(error)
-    differing = [name for name in INDEX_MODELS if not _rows_agree(database, name, batch.tables.get(name), row.id)]
+    differing = [
+        table.name for table in batch.declared if not _rows_agree(database, table, batch.tables.get(table.name), row.id)
+    ]
     if not _products_agree(database, batch.tables["sources"], row.id):
         differing.append("products")
     return ("rows differ", f"the database says other things in {', '.join(differing)}") if differing else None
 
 
-def _rows_agree(database: Database, name: str, columns: Mapping[str, Any] | None, segment_id: int) -> bool:
-    chunks = list(database.rows(name, [segment_id]))
+def _rows_agree(database: Database, table: Table, columns: Columns | None, segment_id: int) -> bool:
+    chunks = list(queries.rows(database, table, [segment_id]))
     n = 0 if columns is None else len(columns["source"])
     if not chunks or columns is None or n == 0:
         return not chunks and n == 0
-    stored, told = chunks[0], indexed_columns(name, columns)
-    wanted = {"row": np.arange(n), "source_row": told["source"], **told}
+    stored, indexed = chunks[0], indexed_columns(table, columns)
+    wanted = {"row": np.arange(n), "source_row": indexed["source"], **indexed}
     return all(_equal(values, wanted[key]) for key, values in stored.items() if key in wanted)
 
 
@@ -160,7 +166,7 @@ def _products_agree(database: Database, sources: Mapping[str, Any], segment_id: 
     """Whether products of a segment are as it tells them; those that others had made already are not its own."""
     wanted = pack_products(sources, segment_id)
     told = np.frombuffer(wanted.outcomes, np.int8)
-    stored = database.packed_of_segment(segment_id)
+    stored = queries.packed_of_segment(database, segment_id)
     for one in stored:
         outcomes = np.frombuffer(one.outcomes, np.int8)
         same = (one.names, one.inputs, one.digests, one.n_rows) == (
@@ -175,16 +181,15 @@ def _products_agree(database: Database, sources: Mapping[str, Any], segment_id: 
 
 
 def _lost_rows(database: Database, ids: set[int]) -> Iterator[Finding]:
-    for model in (models.Product, *INDEX_MODELS.values()):
+    for table in (models.table_of(models.Product), *database.row_tables()):
         with database.reading() as connection:
-            column = model.__table__.c.segment_id
-            lost = set(connection.scalars(select(column).distinct())) - ids - {None}
+            lost = set(connection.scalars(select(table.c.segment_id).distinct())) - ids - {None}
         for number in sorted(lost):
             yield Finding(
                 kind="lost rows",
                 root="",
                 path="",
-                what=f"table {model.__tablename__} has rows of a segment {number} that there is none of",
+                what=f"table {table.name} has rows of a segment {number} that does not exist",
                 segment_id=number,
             )
 
@@ -193,15 +198,16 @@ def repair(database: Database, roots: Roots, findings: Sequence[Finding]) -> Non
     """Send what is damaged back to pending, take over orphans, and read rows that differ from their segments anew."""
     damaged = [one for one in findings if one.segment_id is not None]
     gone = [one.segment_id for one in damaged if one.kind in ("missing", "altered")]
+    row_tables = database.row_tables()
     with database.writing() as connection:
         of_segments = models.Product.segment_id.in_(gone)
         for stage_id in connection.scalars(select(models.Product.stage_id).where(of_segments).distinct()).all():
             _send_back(connection, stage_id, segments=set(gone))
-        _delete_segments(connection, [one.segment_id for one in damaged])
+        _delete_segments(connection, row_tables, [one.segment_id for one in damaged])
     for one in findings:
         if one.kind == "altered":
             (roots[one.root] / one.path).unlink(missing_ok=True)
-    adopt(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run="repair")
+    register_orphans(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run="repair")
 
 
 def redo(database: Database, stage_ids: Sequence[int], sources: Sequence[str]) -> int:
@@ -246,7 +252,7 @@ def unknown_segments(
     database: Database | None, on_disk: Iterable[tuple[str, str]], roots: Roots
 ) -> list[tuple[str, str]]:
     """Those of some segments (root, path) that the database does not know, oldest first."""
-    known = {root: database.known_paths(root) if database else set[str]() for root in roots}
+    known = {root: queries.known_paths(database, root) if database else set[str]() for root in roots}
     unknown = [(root, path) for root, path in on_disk if path not in known[root]]
     return sorted(unknown, key=lambda key: ((roots[key[0]] / key[1]).stat().st_mtime_ns, key))
 
@@ -262,15 +268,15 @@ def read_batches(segments: Iterable[tuple[str, str]], roots: Roots) -> tuple[lis
     return found, troubles
 
 
-def adopt(database: Database, unknown: Sequence[tuple[str, str]], roots: Roots, run: str) -> int:
+def register_orphans(database: Database, unknown: Sequence[tuple[str, str]], roots: Roots, run: str) -> int:
     """Make segments count that the database does not know, as after a crash; gives their number."""
     count = 0
-    for start in range(0, len(unknown), ADOPTED_AT_ONCE):
-        found, troubles = read_batches(unknown[start : start + ADOPTED_AT_ONCE], roots)
+    for start in range(0, len(unknown), REGISTERED_AT_ONCE):
+        found, troubles = read_batches(unknown[start : start + REGISTERED_AT_ONCE], roots)
         for trouble in troubles:
             log.warning("%s", trouble)
-        database.stage_ids([spec for spec, _ in found])
-        database.publish([batch for _, batch in found], run=run, tokens=None)
+        stage_ids(database, [spec for spec, _ in found])
+        publish(database, [batch for _, batch in found], run=run, tokens=None)
         count += len(found)
     return count
 
@@ -307,7 +313,7 @@ def find_garbage(
             kind = "unused"
         else:
             if row.stage_id not in standing:
-                standing[row.stage_id] = _standing(database.products(row.stage_id))
+                standing[row.stage_id] = _standing(queries.products(database, row.stage_id))
             if row.id in standing[row.stage_id]:
                 continue
             kind = "superseded"
@@ -331,8 +337,9 @@ def _standing(products: Products) -> set[int]:
 def collect(database: Database, roots: Roots, garbage: Sequence[Garbage]) -> None:
     """Remove garbage: rows first, then files, so that after a crash in between nothing counts that is not there."""
     ids = [one.segment_id for one in garbage if one.segment_id is not None]
+    row_tables = database.row_tables()
     with database.writing() as connection:
-        _delete_segments(connection, ids)
+        _delete_segments(connection, row_tables, ids)
     for one in garbage:
         path = roots[one.root] / one.path
         path.unlink(missing_ok=True)
@@ -346,9 +353,9 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _delete_segments(connection: Connection, ids: Sequence[int | None]) -> None:
+def _delete_segments(connection: Connection, row_tables: Sequence[RowTable], ids: Sequence[int | None]) -> None:
     for start in range(0, len(ids), 500):
         some = list(ids[start : start + 500])
-        for model in (models.Product, *INDEX_MODELS.values()):
-            connection.execute(delete(model).where(model.__table__.c.segment_id.in_(some)))
+        for table in (models.table_of(models.Product), *row_tables):
+            connection.execute(delete(table).where(table.c.segment_id.in_(some)))
         connection.execute(delete(models.Segment).where(models.Segment.id.in_(some)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retriever.outcome import STAGES
+from retriever.graph import GRAPH
 from tests.helpers import last_summary
 
 NUMBERS = itertools.count()
@@ -118,7 +118,7 @@ def test_what_is_predicted_is_what_is_done(retriever, stand, seed) -> None:
         asked = part if playground.rng.random() < 0.2 else ()
         predicted = playground.predicted(*asked)
         done = playground.executed(*asked)
-        for stage in STAGES:
+        for stage in GRAPH.names:
             told = predicted[stage]
             least, most = told["to_make"], told["to_make"] + told["undecided"]
             assert least <= done[stage] <= most, (what, stage, told, done)
@@ -126,7 +126,7 @@ def test_what_is_predicted_is_what_is_done(retriever, stand, seed) -> None:
         if what == "comment" and asked == ():
             assert sum(done.values()) == sum(one["to_make"] for one in predicted.values())
     after = playground.predicted()
-    assert playground.executed() == {stage: after[stage]["to_make"] for stage in STAGES} or any(
+    assert playground.executed() == {stage: after[stage]["to_make"] for stage in GRAPH.names} or any(
         one["undecided"] for one in after.values()
     )
     assert not any(one["to_make"] for one in playground.predicted().values())

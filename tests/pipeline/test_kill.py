@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from retriever.store import queries
 from retriever.store.database import Database
 from tests.helpers import assert_same_tables, last_summary, version_folder
 
@@ -124,7 +125,7 @@ def finish(folder: Path, executor: str, batch: int, undisturbed: Path) -> None:
     assert not list(folder.glob("outputs/DEMO_*/.*"))
     known = Database("", folder / "outputs")
     on_disk = {str(path.relative_to(folder / "data")) for path in folder.glob("data/*/*/*/*.h5")}
-    assert on_disk <= known.known_paths("data")
+    assert on_disk <= queries.known_paths(known, "data")
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,34 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retriever.analysis.standard import StandardAnalysis
 from retriever.catalogs.random import RandomCatalog
+from retriever.finders.peak import PeakFinder
+from retriever.graph import GRAPH
 from retriever.identity import digest_bytes, digest_each, join_digests, pack_digests
-from retriever.outcome import STAGES, Outcome
-from retriever.pipeline.plan import Choice, cut_tasks, derive
+from retriever.observatories.demo import DemoObservatory
+from retriever.outcome import Outcome
+from retriever.pipeline.cutting import cut_tasks
+from retriever.pipeline.plan import Choice
+from retriever.pipeline.plan import derive as derive_all
+from retriever.pipeline.recipe import Recipe, Survey
+from retriever.quality.standard import StandardQuality
+from retriever.reducers.standard import StandardReducer
+from retriever.simulators.gaussian import GaussianSimulator
 from retriever.source import SourceTable
 from retriever.store.products import Products
 
 N = 12
+STAGES = GRAPH.names
+RECIPE = Recipe(
+    surveys={"demo": Survey(observatory=DemoObservatory(), reducer=StandardReducer())},
+    quality=StandardQuality(), finder=PeakFinder(), analysis=StandardAnalysis(), simulator=GaussianSimulator(),
+    seed=0, data=Path("data"), outputs=Path("outputs"),
+)  # fmt: skip
 CATALOG = RandomCatalog(size=N).load()
 
 
@@ -55,14 +73,21 @@ def rows(*arguments, **others) -> dict[str, Products]:
     return {stage: products(found) for stage, found in entries(*arguments, **others).items()}
 
 
+def derive(catalog, told, present, stamps=None):
+    """State of the only survey."""
+    asked = catalog.places
+    if stamps is not None:
+        asked = join_digests(asked, digest_each(stamp.encode() for stamp in stamps))
+    return derive_all(RECIPE, catalog, {"demo": asked}, {"demo": told}, present)["demo"]
+
+
 EVERYTHING = set(range(400))
 ALL = Choice(stages=STAGES, sources=np.ones(N, bool))
-NONE_TRIED = {stage: np.zeros(N, bool) for stage in STAGES}
 DONE = [Outcome.DONE] * N
 
 
-def tasks(state, choice=ALL, size=5, tried=NONE_TRIED):
-    return cut_tasks("demo", state, choice, CATALOG.ra, size, tried)
+def tasks(state, choice=ALL, size=5, tried=None):
+    return cut_tasks(RECIPE, {"demo": state}, choice, CATALOG.ra, size, tried or {})
 
 
 def test_nothing_there_everything_to_do_in_order_of_right_ascension() -> None:
@@ -76,7 +101,7 @@ def test_nothing_there_everything_to_do_in_order_of_right_ascension() -> None:
 def test_everything_there_nothing_to_do() -> None:
     state = derive(CATALOG, rows(dict.fromkeys(STAGES, DONE)), EVERYTHING)
     assert tasks(state) == []
-    assert all((state.outcome(stage) == Outcome.DONE).all() for stage in STAGES)
+    assert all((state[stage].outcome == Outcome.DONE).all() for stage in STAGES)
 
 
 def test_work_is_grouped_by_the_segment_that_holds_the_input() -> None:
@@ -100,8 +125,8 @@ def test_a_changed_answer_makes_its_source_pending() -> None:
     told["download"].append((asked, outcome, segment, row, RAW[::-1], name))
     state = derive(CATALOG, {stage: products(found) for stage, found in told.items()}, EVERYTHING)
     for stage in STAGES[1:]:
-        assert np.flatnonzero(state.outcome(stage) == Outcome.PENDING).tolist() == [4]
-    assert (state.outcome("download") == Outcome.DONE).all()
+        assert np.flatnonzero(state[stage].outcome == Outcome.PENDING).tolist() == [4]
+    assert (state["download"].outcome == Outcome.DONE).all()
 
 
 def test_a_changed_catalog_row_makes_its_source_pending_and_a_moved_one_is_asked_for_again() -> None:
@@ -116,18 +141,18 @@ def test_a_changed_catalog_row_makes_its_source_pending_and_a_moved_one_is_asked
     columns["mag"][2] += 1
     columns["ra"][7] += 0.01
     state = derive(SourceTable.from_columns(**columns), told, EVERYTHING)
-    assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [7]
-    assert np.flatnonzero(state.outcome("analyze") == Outcome.PENDING).tolist() == [2, 7]
+    assert np.flatnonzero(state["download"].outcome == Outcome.PENDING).tolist() == [7]
+    assert np.flatnonzero(state["analyze"].outcome == Outcome.PENDING).tolist() == [2, 7]
 
 
 def test_a_changed_stamp_is_asked_for_again() -> None:
     stamps = ["x"] * N
     asked = join_digests(CATALOG.places, digest_each([b"x"] * N))
     told = {"download": products([(asked[k], 0, 0, k, RAW, CATALOG.name[k]) for k in range(N)])}
-    assert (derive(CATALOG, told, EVERYTHING, stamps).outcome("download") == Outcome.DONE).all()
+    assert (derive(CATALOG, told, EVERYTHING, stamps)["download"].outcome == Outcome.DONE).all()
     stamps[3] = "y"
     state = derive(CATALOG, told, EVERYTHING, stamps)
-    assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [3]
+    assert np.flatnonzero(state["download"].outcome == Outcome.PENDING).tolist() == [3]
 
 
 def test_failures_block_what_stands_on_them_and_empty_is_empty() -> None:
@@ -145,7 +170,7 @@ def test_failures_block_what_stands_on_them_and_empty_is_empty() -> None:
         ),
         EVERYTHING,
     )
-    codes = [[Outcome(int(state.outcome(stage)[k])).name for stage in STAGES] for k in range(4)]
+    codes = [[Outcome(int(state[stage].outcome[k])).name for stage in STAGES] for k in range(4)]
     assert codes == [
         ["FAILED", "BLOCKED", "BLOCKED", "BLOCKED"],
         ["EMPTY"] * 4,
@@ -154,7 +179,7 @@ def test_failures_block_what_stands_on_them_and_empty_is_empty() -> None:
     ]
     again = {tuple(task.rows.tolist()): task.stages for task in tasks(state)}
     assert again == {(0,): STAGES, (2,): STAGES[1:]}
-    tried = {**NONE_TRIED, "download": np.arange(N) == 0}
+    tried = {("demo", "download"): {bytes(state["download"].input[0])}}
     assert [task.rows.tolist() for task in tasks(state, tried=tried)] == [[2]]
     assert tasks(state, choice=Choice(stages=STAGES, sources=ALL.sources, retry=False)) == []
 
@@ -200,16 +225,16 @@ def test_each_pending_source_is_in_one_task_with_all_its_inputs(outcomes, size, 
         if "simulate" in task.stages and "analyze" not in task.stages:
             assert "analyze" in task.segments
         for stage, segment in task.segments.items():
-            assert (state.stages[stage].segment[task.rows] == segment).all()
-            assert (state.stages[stage].row[task.rows] >= 0).all()
+            assert (state[stage].segment[task.rows] == segment).all()
+            assert (state[stage].row[task.rows] >= 0).all()
     pending = np.zeros(N, bool)
     for stage in STAGES:
-        upstream = True if stage == "download" else state.outcome(STAGES[STAGES.index(stage) - 1]) == Outcome.DONE
-        pending |= upstream & np.isin(state.outcome(stage), (Outcome.PENDING, Outcome.FAILED))
+        upstream = True if stage == "download" else state[STAGES[STAGES.index(stage) - 1]].outcome == Outcome.DONE
+        pending |= upstream & np.isin(state[stage].outcome, (Outcome.PENDING, Outcome.FAILED))
     assert seen == set(np.flatnonzero(pending).tolist())
 
 
 def test_names_of_tasks_stages() -> None:
     assert STAGES == ("download", "reduce", "analyze", "simulate")
     with pytest.raises(KeyError):
-        derive(CATALOG, {}, EVERYTHING).outcome("process")
+        derive(CATALOG, {}, EVERYTHING)["process"]

@@ -120,13 +120,13 @@ def test_stars_of_tess(retriever, stand, real_data: Path) -> None:
 
 
 def test_raw_tables_of_a_run_are_the_files(retriever, stand, real_data: Path) -> None:
-    from retriever.store import layout
+    from retriever.rawbatch import unpack_raw
     from retriever.store.segments import read
 
     retriever("run", "experiment=kepler_folder", f"paths.lightcurves={real_data / 'kepler'}", "run.stages=[download]")
     for segment in stand.glob("data/KEPLER/**/*.h5"):
         _, stored = read(segment)
-        for answer in layout.unpack_raw(stored, range(len(stored["sources"]["name"]))):
+        for answer in unpack_raw(stored, range(len(stored["sources"]["name"]))):
             for table in answer.tables:
                 with fits.open(real_data / "kepler" / table.origin) as hdus:
                     assert table.headers == tuple(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from retriever.analysis.standard import StandardAnalysis
+from retriever.attempt import Failure, attempt
 from retriever.detection import Analyzed, Detection, Injection
 from retriever.errors import ConfigError, DataError
 from retriever.finders.peak import PeakFinder
@@ -14,7 +15,6 @@ from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
 from retriever.source import Source
 from retriever.stages.analyze import analyze
-from retriever.stages.attempt import Failure, attempt
 from retriever.stages.download import download
 from retriever.stages.reduce import reduce
 from retriever.stages.simulate import _judged, inject, simulate

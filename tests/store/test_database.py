@@ -7,11 +7,13 @@ import pytest
 from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.identity import digest_each
 from retriever.outcome import Outcome
-from retriever.store import asking
+from retriever.stages.download import RAW_INDEX
+from retriever.store import queries
 from retriever.store.batch import Batch, StageSpec
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
 from retriever.store.products import NOWHERE, latest
+from retriever.store.publishing import add_sources, publish, stage_ids
 from retriever.store.segments import SegmentFile
 
 SPEC = StageSpec(key="k" * 64, stage="download", observatory="demo", survey="DEMO")
@@ -34,14 +36,14 @@ def batch(path: str | None, **outcomes: Outcome) -> Batch:
 @pytest.fixture
 def database(tmp_path: Path, address: str) -> Iterator[Database]:
     opened = Database(address, tmp_path)
-    opened.stage_ids([SPEC])
+    stage_ids(opened, [SPEC])
     yield opened
     opened.close()
 
 
 def outcomes(database: Database) -> dict[str, tuple[int, int | None]]:
-    (number,) = database.stage_ids([SPEC]).values()
-    found = database.products(number)
+    (number,) = stage_ids(database, [SPEC]).values()
+    found = queries.products(database, number)
     names = np.array(found.names())
     last = {}
     for name in set(names.tolist()):
@@ -56,15 +58,15 @@ def test_publishing_twice_is_harmless_and_failures_give_way(database: Database) 
         leases.take([SPEC.key], print)
         first = batch("p1", A=Outcome.DONE, B=Outcome.FAILED, C=Outcome.BLOCKED)
         for _ in range(2):
-            database.publish([first], run="r", tokens=leases.tokens)
+            publish(database, [first], run="r", tokens=leases.tokens)
         assert outcomes(database) == {"A": (0, 1), "B": (2, NOWHERE)}
-        database.publish([batch("p2", B=Outcome.EMPTY)], run="r", tokens=leases.tokens)
+        publish(database, [batch("p2", B=Outcome.EMPTY)], run="r", tokens=leases.tokens)
     assert outcomes(database) == {"A": (0, 1), "B": (1, 2)}
 
 
 def test_segments_found_on_disk_fill_gaps_and_replace_nothing(database: Database) -> None:
-    database.publish([batch("p1", A=Outcome.DONE), batch(None, B=Outcome.FAILED)], run="r", tokens=None)
-    database.publish([batch("p2", A=Outcome.EMPTY, B=Outcome.DONE, C=Outcome.DONE)], run="r", tokens=None)
+    publish(database, [batch("p1", A=Outcome.DONE), batch(None, B=Outcome.FAILED)], run="r", tokens=None)
+    publish(database, [batch("p2", A=Outcome.EMPTY, B=Outcome.DONE, C=Outcome.DONE)], run="r", tokens=None)
     assert outcomes(database) == {"A": (0, 1), "B": (0, 2), "C": (0, 2)}
 
 
@@ -74,20 +76,22 @@ def test_a_transaction_is_whole_or_nothing(database: Database) -> None:
         "source": np.array([0, 0]),
         **{word: np.array([None, None]) for word in ("n_tables", "n_rows", "provenance")},
     }
-    bad = Batch(stage_key=SPEC.key, root="data", file=bad.file, tables={**bad.tables, "raw_index": wrong})
+    bad = Batch(
+        stage_key=SPEC.key, root="data", file=bad.file, tables={**bad.tables, "raw_index": wrong}, declared=(RAW_INDEX,)
+    )
     with pytest.raises(StoreError, match="nothing was changed"):
-        database.publish([batch("p1", A=Outcome.DONE), bad], run="r", tokens=None)
+        publish(database, [batch("p1", A=Outcome.DONE), bad], run="r", tokens=None)
     assert outcomes(database) == {}
-    assert database.known_paths("data") == set()
+    assert queries.known_paths(database, "data") == set()
 
 
 def test_who_lost_its_lease_cannot_publish(database: Database) -> None:
     with LeaseHolder(database, "run") as leases:
         leases.take([SPEC.key], print)
         with pytest.raises(LeaseLost):
-            database.publish([batch("p1", A=Outcome.DONE)], run="r", tokens={SPEC.key: "stolen"})
+            publish(database, [batch("p1", A=Outcome.DONE)], run="r", tokens={SPEC.key: "stolen"})
     with pytest.raises(LeaseLost):
-        database.publish([batch("p1", A=Outcome.DONE)], run="r", tokens={SPEC.key: "gone"})
+        publish(database, [batch("p1", A=Outcome.DONE)], run="r", tokens={SPEC.key: "gone"})
     assert outcomes(database) == {}
 
 
@@ -109,25 +113,25 @@ def test_newer_schemas_are_refused_and_broken_files_too(tmp_path: Path) -> None:
 
 def test_names_find_sources_and_aliases(database: Database) -> None:
     row = {"digest": "d", "ra": 1.0, "dec": 2.0, "epoch": 2000.0, "mag": float("nan"), "band": ""}
-    database.add_sources([{**row, "name": "A%", "aliases": ["TIC 1", 'a"b_']}, {**row, "name": "B", "aliases": []}])
+    add_sources(database, [{**row, "name": "A%", "aliases": ["TIC 1", 'a"b_']}, {**row, "name": "B", "aliases": []}])
     assert (
-        asking.source_names(database, "A%")
-        == asking.source_names(database, "TIC 1")
-        == asking.source_names(database, 'a"b_')
+        queries.source_names(database, "A%")
+        == queries.source_names(database, "TIC 1")
+        == queries.source_names(database, 'a"b_')
         == ["A%"]
     )
-    assert asking.source_names(database, "%") == asking.source_names(database, "TIC") == []
+    assert queries.source_names(database, "%") == queries.source_names(database, "TIC") == []
 
 
 def test_products_of_a_source_are_found_by_its_whole_name_and_the_latest_counts(database: Database) -> None:
-    database.publish(
-        [batch("p1", A=Outcome.DONE, AB=Outcome.DONE), batch(None, B=Outcome.FAILED)], run="r", tokens=None
+    publish(
+        database, [batch("p1", A=Outcome.DONE, AB=Outcome.DONE), batch(None, B=Outcome.FAILED)], run="r", tokens=None
     )
-    database.publish([batch("p2", B=Outcome.DONE, A=Outcome.BLOCKED)], run="r", tokens=None)
+    publish(database, [batch("p2", B=Outcome.DONE, A=Outcome.BLOCKED)], run="r", tokens=None)
     for name, path, row in (("A", "p1", 0), ("AB", "p1", 1), ("B", "p2", 0)):
-        (one,) = asking.products_of(database, name)
+        (one,) = queries.products_of(database, name)
         assert (one["path"], one["source_row"], one["outcome"], one["stage"]) == (path, row, 0, "download")
-    assert asking.products_of(database, "") == asking.products_of(database, "C") == []
+    assert queries.products_of(database, "") == queries.products_of(database, "C") == []
 
 
 def test_sqlite_on_a_network_file_system_is_refused_and_told_by_the_nearest_mount(tmp_path, monkeypatch) -> None:

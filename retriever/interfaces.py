@@ -1,26 +1,41 @@
-"""The verbs of components: what a class must be able to do to serve in a group of the config.
+"""Interfaces of components: what a class must be able to do to serve in a group of the config.
 
-A component is a frozen, keyword-only dataclass. Its fields are its parameters, it has the one verb of its group,
-takes and returns plain data, and meets no file, session or config; catalogs and observatories alone meet the
+A component is a frozen, keyword-only dataclass. Its fields are its parameters. It has the one method of its group,
+takes and returns plain data, and touches no file, session or config; only catalogs and observatories meet the
 outside. A field that cannot change a result says so with ``field(default=..., metadata=NO_RESULT)`` and stays out of
 every key.
+
+The method for one source or light curve is the definition. Beside it a component may have a method for a batch
+(`BatchReducer`, `BatchQuality`, ...), which must give the same numbers whatever the batch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from retriever.detection import Analyzed, Detection, Simulated
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
+from retriever.lightcurves import LightcurveBatch, LightcurveSet
+from retriever.rawbatch import RawBatch
 from retriever.rawtable import RawPhotometry
+from retriever.schema import Columns
 from retriever.source import Source, SourceTable
+
+if TYPE_CHECKING:
+    from retriever.lifting import AnalyzedBatch
+    from retriever.simulators.injection import Injected
 
 __all__ = [
     "NO_RESULT",
     "VERBS",
     "Analysis",
+    "BatchAnalysis",
+    "BatchFinder",
+    "BatchQuality",
+    "BatchReducer",
+    "BatchSimulator",
     "Catalog",
     "Finder",
     "Observatory",
@@ -112,11 +127,61 @@ class Simulator(Protocol):
 
     @property
     def keep_lightcurves(self) -> bool:
-        """Whether the simulated light curves are stored; if not, they can be made again from the seed."""
+        """Whether the simulated light curves are stored; if not, they can be regenerated from the seed."""
         ...
 
     def inject(self, lightcurves: tuple[Lightcurve, ...], rng: np.random.Generator) -> Simulated:
         """Give those light curves that received events, changed, and the truth."""
+        ...
+
+
+@runtime_checkable
+class BatchReducer(Protocol):
+    """A reducer that also takes a batch."""
+
+    def reduce_many(self, raw: RawBatch) -> tuple[LightcurveBatch, Columns] | None:
+        """Light curves of all sources in the order of sources and numbers, and what was dropped.
+
+        The latter has the columns `source`, `reason` and `n_rows`. None where this batch must go one by one.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchQuality(Protocol):
+    """A quality that also takes a batch."""
+
+    def assess_many(self, batch: LightcurveBatch) -> LightcurveBatch:
+        """Give the batch with `qflag` set for bad epochs, and perhaps further columns."""
+        ...
+
+
+@runtime_checkable
+class BatchFinder(Protocol):
+    """A finder that also takes a batch."""
+
+    def find_many(self, batch: LightcurveBatch) -> tuple[Columns, Columns]:
+        """Give columns of scores, and events: the columns of `Detection`, and `member`, the light curve's position."""
+        ...
+
+
+@runtime_checkable
+class BatchAnalysis(Protocol):
+    """An analysis that also takes a batch."""
+
+    def analyze_many(
+        self, sources: SourceTable, lightcurves: LightcurveSet, quality: Quality, finder: Finder
+    ) -> "AnalyzedBatch":
+        """Search all light curves of a batch of sources."""
+        ...
+
+
+@runtime_checkable
+class BatchSimulator(Protocol):
+    """A simulator that also takes a batch."""
+
+    def inject_many(self, lightcurves: LightcurveSet, streams: Iterable[np.random.Generator]) -> "Injected":
+        """Put events into light curves, with a random stream for each source of the batch."""
         ...
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from retriever.errors import StoreError
 from retriever.identity import DIGEST_CHARS
-from retriever.keep.versions import adopt_all, index_versions
 from retriever.report.versions import VersionFolder
+from retriever.retention.versions import index_versions, register_all
 from retriever.store.database import Database
 from retriever.store.files import temporary_path
 from retriever.store.segments import digest_in
@@ -35,10 +35,10 @@ _MOST_MANIFEST = 1 << 28
 _CHUNK = 1 << 20
 _NAME = r"[A-Za-z0-9%+_ -]{1,200}"
 _SEGMENT = re.compile(
-    rf"(outputs/\.stages/(reduce|analyze|simulate)/[0-9a-f]{{12}}|data/{_NAME}/{_NAME})"
-    rf"/RA\d{{3}}/RA[0-9.+-]{{12,14}}_[0-9a-f]{{{DIGEST_CHARS}}}\.h5"
+    rf"(outputs/\.stages/[a-z][a-z0-9_]{{0,40}}/[0-9a-f]{{12}}|data/{_NAME}/{_NAME})"
+    rf"/(RA\d{{3}}/RA[0-9.+-]{{12,14}}|[a-z]{{1,40}}/[A-Za-z0-9%+_ -]{{1,60}})_[0-9a-f]{{{DIGEST_CHARS}}}\.h5"
 )
-_TABLE = re.compile(r"(config\.yaml|version\.json|uncommitted\.patch|histograms\.nc|[a-z]{1,40}\.parquet)")
+_TABLE = re.compile(r"(config\.yaml|version\.json|uncommitted\.patch|histograms\.nc|[a-z][a-z0-9_]{0,40}\.parquet)")
 _OTHER = re.compile(r"(modules/[A-Za-z0-9_.]{1,200}\.py|runs/[0-9TZ]{16}-[0-9a-f]{6}/(summary\.json|log\.txt))")
 
 
@@ -51,7 +51,7 @@ def pack_version(version: VersionFolder, data: Path, file: Path) -> dict[str, in
         When a segment is missing, or the archive cannot be written.
     """
     outputs = version.folder.parent
-    segments = sorted({path for path in version.table("products", ["segment"])["segment"].tolist() if path})
+    segments = sorted({path for path in version.segments["segment"].tolist() if path})
     own = {
         f"outputs/{version.name}/{path.relative_to(version.folder).as_posix()}": path
         for path in sorted(version.folder.rglob("*"))
@@ -115,7 +115,7 @@ def unpack_version(file: Path, outputs: Path, data: Path, database: Database) ->
     if not version.hash_holds:
         (version.folder / "version.json").unlink()
         raise StoreError(f"{file} holds a version whose hash is not that of its inputs; it was not taken")
-    adopt_all(outputs, data, database, run="unpack")
+    register_all(outputs, data, database, run="unpack")
     index_versions(outputs, database, [name])
     return str(name)
 

@@ -11,19 +11,21 @@ import numpy as np
 
 from retriever.errors import StoreError
 from retriever.report.versions import VersionFolder, version_names
+from retriever.store import history
 from retriever.store.batch import StageSpec
 from retriever.store.database import Database
 from retriever.store.files import write_text
+from retriever.store.publishing import add_sources, stage_ids
 from retriever.store.upkeep import (
     Garbage,
-    adopt,
     find_garbage,
     refuse_while_running,
+    register_orphans,
     segments_on_disk,
     unknown_segments,
 )
 
-__all__ = ["adopt_all", "index_versions", "pin", "rebuild", "remove", "renew", "unneeded", "unpin"]
+__all__ = ["index_versions", "pin", "rebuild", "register_all", "remove", "renew", "unneeded", "unpin"]
 
 
 def pin(version: VersionFolder, why: str) -> None:
@@ -58,7 +60,7 @@ def remove(version: VersionFolder, database: Database) -> None:
         version.folder.rmdir()
     except OSError as error:
         raise StoreError(f"cannot remove {version.folder}: {error.strerror or error}") from error
-    database.remove_version(version.name)
+    history.remove_version(database, version.name)
 
 
 def unneeded(outputs: Path, data: Path, database: Database, raw: bool) -> list[Garbage]:
@@ -69,9 +71,9 @@ def unneeded(outputs: Path, data: Path, database: Database, raw: bool) -> list[G
     folders = [VersionFolder(outputs / name) for name in version_names(outputs)]
     used, mentioned = set[str](), set[str]()
     for version in folders:
-        used |= {key for stages in version.story["inputs"]["stage_keys"].values() for key in stages.values()}
-        if (version.folder / "products.parquet").exists():
-            mentioned |= set(version.table("products", ["segment"])["segment"].tolist())
+        used |= {key for stages in version.manifest["inputs"]["stage_keys"].values() for key in stages.values()}
+        if version.has_tables:
+            mentioned |= set(version.segments["segment"].tolist())
     roots = {"data": data, "outputs": outputs}
     return find_garbage(database, roots, used_keys=used, mentioned=mentioned, raw=raw)
 
@@ -93,37 +95,43 @@ def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
     """
     refuse_while_running(database, "rebuild the database")
     database.clear()
-    segments = adopt_all(outputs, data, database, run="rebuild")
+    segments = register_all(outputs, data, database, run="rebuild")
     return {"segments": segments, "versions": index_versions(outputs, database, version_names(outputs))}
 
 
-def adopt_all(outputs: Path, data: Path, database: Database, run: str) -> int:
+def register_all(outputs: Path, data: Path, database: Database, run: str) -> int:
     """Make all segments on disk count that the database does not know; gives their number."""
     roots = {"data": data, "outputs": outputs}
-    return adopt(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run)
+    return register_orphans(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run)
 
 
 def index_versions(outputs: Path, database: Database, names: Iterable[str]) -> int:
     """Write versions down in the database as their folders tell: stages, runs, sources. Gives their number."""
     count = 0
     for version in sorted((VersionFolder(outputs / name) for name in names), key=lambda one: one.created):
-        name, inputs = version.name, version.story["inputs"]
-        ids = database.stage_ids(_specs(version))
-        number = database.record_version(
-            name, version.story["hash"], str(inputs["project"]["name"]), dict(inputs), ids.values(), version.created
+        name, inputs = version.name, version.manifest["inputs"]
+        ids = stage_ids(database, _specs(version))
+        number = history.record_version(
+            database,
+            name,
+            version.manifest["hash"],
+            str(inputs["project"]["name"]),
+            dict(inputs),
+            ids.values(),
+            version.created,
         )
-        database.record_runs(number, _runs(version.folder))
+        history.record_runs(database, number, _runs(version.folder))
         if (version.folder / "sources.parquet").exists():
-            database.add_sources(_sources(version))
+            add_sources(database, _sources(version))
         count += 1
     return count
 
 
 def _specs(version: VersionFolder) -> list[StageSpec]:
-    surveys = version.story.get("surveys", {})
+    surveys = version.manifest.get("surveys", {})
     return [
         StageSpec(key=key, stage=stage, observatory=name, survey=surveys.get(name, ""))
-        for name, stages in version.story["inputs"]["stage_keys"].items()
+        for name, stages in version.manifest["inputs"]["stage_keys"].items()
         for stage, key in stages.items()
     ]
 

@@ -1,20 +1,35 @@
-"""What commands ask of the database: versions, sources, segments, and the products of one source."""
+"""What runs and commands ask of the database: versions, sources, segments, products and their rows."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, func, literal, select
+import numpy as np
+from sqlalchemy import Text, func, inspect, literal, select
 
+from retriever.graph import GRAPH
 from retriever.outcome import Outcome
+from retriever.schema import Columns, Table
+from retriever.stages.download import RAW_INDEX
 from retriever.store import models
-from retriever.store.database import Database, packed, packed_columns
-from retriever.store.products import NOWHERE, Products, name_needle
+from retriever.store.database import Database
+from retriever.store.packed import packed, packed_columns, packed_of
+from retriever.store.products import NOWHERE, Packed, Products, name_needle
+from retriever.store.publishing import aware
 from retriever.store.segments import digest_in
 
 __all__ = [
     "environments_of",
+    "found_aliases",
+    "known_paths",
+    "packed_of_segment",
+    "packed_products",
+    "products",
     "products_of",
+    "rows",
+    "segments",
+    "segments_before",
     "segments_named",
     "source_names",
     "source_rows",
@@ -162,3 +177,78 @@ def _entries_of(name: str, products: Products) -> Iterator[dict[str, Any]]:
                 "segment_id": int(products.segment[entry]) if lies else None,
                 "source_row": int(products.row[entry]) if lies else None,
             }
+
+
+def segments(database: Database, stage_ids: Iterable[int]) -> dict[int, tuple[str, str, int, str]]:
+    """Root, path, size and digest of the segments of some stages, by id."""
+    query = select(
+        models.Segment.id,
+        models.Segment.root,
+        models.Segment.path,
+        models.Segment.size,
+        models.Segment.digest,
+    ).where(models.Segment.stage_id.in_(list(stage_ids)))
+    with database.reading() as connection:
+        return {number: (root, path, size, digest) for number, root, path, size, digest in connection.execute(query)}
+
+
+def segments_before(database: Database, stage_ids: Iterable[int], moment: datetime) -> list[int]:
+    """Ids of the segments of some stages that were made (raw data: fetched) before a moment."""
+    query = select(models.Segment.id, models.Segment.created).where(models.Segment.stage_id.in_(list(stage_ids)))
+    with database.reading() as connection:
+        return [number for number, created in connection.execute(query) if aware(created) < moment]
+
+
+def found_aliases(database: Database, segment_ids: Sequence[int]) -> Iterator[tuple[int, int, list[str]]]:
+    """Other names of sources that archives told: segment, row of the source in it, names."""
+    model = models.row_table(RAW_INDEX)
+    with database.reading() as connection:
+        for start in range(0, len(segment_ids), 500):
+            query = select(model.c.segment_id, model.c.source_row, model.c.aliases).where(
+                model.c.segment_id.in_(segment_ids[start : start + 500]), model.c.aliases != "[]"
+            )
+            for segment, row, aliases in connection.execute(query.order_by(model.c.segment_id, model.c.row)):
+                yield segment, row, json.loads(aliases)
+
+
+def products(database: Database, stage_id: int) -> Products:
+    """All products of a stage."""
+    return Products.unpack(packed_products(database, stage_id))
+
+
+def packed_products(database: Database, stage_id: int) -> list[Packed]:
+    """All products of a stage as they are stored."""
+    with database.reading() as connection:
+        return packed_of(connection, stage_id)
+
+
+def packed_of_segment(database: Database, segment_id: int) -> list[Packed]:
+    """Products of a segment as they are stored."""
+    query = select(*packed_columns()).where(models.Product.segment_id == segment_id)
+    with database.reading() as connection:
+        return [packed(row) for row in connection.execute(query)]
+
+
+def known_paths(database: Database, root: str) -> set[str]:
+    """Paths of all segments below a root."""
+    with database.reading() as connection:
+        return set(connection.scalars(select(models.Segment.path).where(models.Segment.root == root)))
+
+
+def rows(database: Database, table: Table, segment_ids: Sequence[int]) -> Iterator[Columns]:
+    """Rows of a declared table in some segments, as arrays by column, some hundred segments at a time."""
+    found_table = models.row_table(table)
+    kinds = {column.name: column.type.python_type for column in found_table.columns}
+    with database.reading() as connection:
+        if not GRAPH.declares(table) and not inspect(connection).has_table(table.name):
+            return
+        for start in range(0, len(segment_ids), 200):
+            some = segment_ids[start : start + 200]
+            query = select(found_table).where(found_table.c.segment_id.in_(some))
+            found = connection.execute(query.order_by(found_table.c.segment_id, found_table.c.row)).all()
+            if found:
+                columns = zip(kinds.items(), zip(*found, strict=True), strict=True)
+                # SQLite keeps NaN as NULL; a float made of None is NaN again
+                yield {
+                    name: np.array(values, dtype=object if kind is str else kind) for (name, kind), values in columns
+                }

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from retriever.errors import ConfigError, RetrieverError
 
 __all__ = ["Failure", "attempt"]
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 log = logging.getLogger("retriever")
@@ -25,8 +26,10 @@ class Failure:
         return f"Failure({self.message!r})"
 
 
-def attempt(what: str, verb: Callable[..., Result], *arguments: Any) -> "Result | Failure":
-    """Call a component's verb; what it raises becomes a failure of this source alone.
+def attempt(
+    what: str, method: Callable[Parameters, Result], *arguments: Parameters.args, **keywords: Parameters.kwargs
+) -> "Result | Failure":
+    """Call a component's method; what it raises becomes a failure of this source alone.
 
     Examples
     --------
@@ -34,7 +37,7 @@ def attempt(what: str, verb: Callable[..., Result], *arguments: Any) -> "Result 
     Failure('ZeroDivisionError: division by zero')
     """
     try:
-        return verb(*arguments)
+        return method(*arguments, **keywords)
     except ConfigError:
         raise
     except Exception as error:  # a component is other people's code: whatever it raises, the others go on

@@ -3,11 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever.detection import Detection
+from retriever.detection import DETECTIONS, Detection, columns_of_records, pack_properties, records_of_columns
 from retriever.histogram import ScoreHistogram
 from retriever.lightcurve import Lightcurve, TimeSystem
+from retriever.lightcurves import LightcurveSet, tables_of_objects
+from retriever.ragged import select_items
+from retriever.rawbatch import pack_raw, unpack_raw
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.store import layout
+from retriever.scores import count_epochs, score_tables_of_objects, with_scores
 from retriever.store.segments import pack, read, write
 from tests.helpers import flat_lightcurve
 
@@ -51,9 +54,9 @@ def test_raw_tables_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, 
         )
         for tables in shape
     ]  # fmt: skip
-    stored = through_disk(tmp_path_factory.mktemp("s"), layout.pack_raw([*answers, None]))
+    stored = through_disk(tmp_path_factory.mktemp("s"), pack_raw([*answers, None]))
     order = list(range(len(answers)))[::-1]
-    for before, after in zip(answers[::-1], layout.unpack_raw(stored, order), strict=True):
+    for before, after in zip(answers[::-1], unpack_raw(stored, order), strict=True):
         assert after.digest() == before.digest()
         for one, other in zip(before.tables, after.tables, strict=True):
             assert (one.headers, one.origin) == (other.headers, other.origin)
@@ -88,13 +91,14 @@ def test_light_curves_and_scores_come_back_exactly(tmp_path: object) -> None:
         tuple(lc.replace(qflag=lc.flux > 2, extra={**lc.extra, "snr": lc.flux * 2}) for lc in lightcurves)
         for lightcurves in sources
     ]
-    stored = through_disk(tmp_path, layout.pack_lightcurves(sources))
-    scores = through_disk(tmp_path, layout.pack_scores(sources, scored))
+    stored = through_disk(tmp_path, tables_of_objects(sources))
+    scores = through_disk(tmp_path, score_tables_of_objects(sources, scored))
     assert not any("flux" in table for name, table in scores.items())
     assert not any("x" in table for name, table in scores.items())
     rows = [2, 0, 1]
-    reduced = layout.unpack_lightcurves(stored, rows)
-    processed = layout.with_scores(scores, rows, reduced)
+    before, after = with_scores(select_items(stored, rows), select_items(scores, rows))
+    assert LightcurveSet.read(select_items(stored, rows)).objects(3)[1][0].n_epochs == 5
+    reduced, processed = before.objects(3), after.objects(3)
     for row, before, after in zip(rows, reduced, processed, strict=True):
         for one, other in zip(sources[row], before, strict=True):
             same(one, other)
@@ -115,13 +119,13 @@ def test_records_come_back_exactly(tmp_path: object) -> None:
         dmag=float("inf"),
         n_epochs=3,
     )
-    stored = through_disk(tmp_path, {"d": layout.columns_of_records(Detection, [(), (event, event), ()])})["d"]
-    assert layout.records_of_columns(Detection, stored, 1) == (event, event)
-    assert layout.records_of_columns(Detection, stored, 0) == ()
+    stored = through_disk(tmp_path, {"d": columns_of_records(DETECTIONS, [(), (event, event), ()])})["d"]
+    assert records_of_columns(Detection, stored, 1) == (event, event)
+    assert records_of_columns(Detection, stored, 0) == ()
 
 
 def test_properties_become_columns_of_their_type() -> None:
-    tables = layout.pack_properties(
+    tables = pack_properties(
         [
             {"n": (1, ""), "x": (2.5, "mag"), "w": ("a", "")},
             {},
@@ -153,14 +157,8 @@ def test_epochs_are_counted_as_by_one_light_curve_after_the_other() -> None:
     ]
     scored = [tuple(lc.replace(qflag=lc.flux > 100, extra={"snr": lc.flux - 100}) for lc in lcs) for lcs in sources]
     together, apart = ScoreHistogram(), ScoreHistogram()
-    rows = np.array([2, 0, 1])
-    layout.count_epochs(
-        together,
-        layout.pack_lightcurves(sources),
-        np.sort(rows),
-        layout.pack_scores(sources, scored),
-        np.sort(rows),
-    )
+    _, processed = with_scores(tables_of_objects(sources), score_tables_of_objects(sources, scored))
+    together.add_sparse(count_epochs(processed))
     for lcs in scored:
         for lc in lcs:
             apart.add(lc.band, lc.mag, lc.exptime, lc.qflag, {"snr": lc.extra["snr"]})

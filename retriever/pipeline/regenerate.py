@@ -1,0 +1,113 @@
+"""Simulated light curves of a version, regenerated from its products and the seed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from retriever.batch import Batch, Made
+from retriever.config import build_setup, load_frozen, typed
+from retriever.errors import StoreError
+from retriever.outcome import Outcome
+from retriever.pipeline.inventory import Inventory, stamps_of, take_inventory
+from retriever.pipeline.jobs import make_loads
+from retriever.pipeline.recipe import Recipe
+from retriever.pipeline.session import make_recipe
+from retriever.pipeline.settings import Paths
+from retriever.pipeline.task import read_loads
+from retriever.pipeline.version import Project
+from retriever.report.versions import VersionFolder
+from retriever.schema import Tables
+from retriever.source import SourceTable
+from retriever.store.database import Database
+from retriever.walk import walk
+
+__all__ = ["simulated_lightcurves", "truth_agrees"]
+
+
+def simulated_lightcurves(version: Path, name: str, data: Path, database: Database) -> dict[str, Tables]:
+    """Make the simulated light curves of a source again, just as they were searched.
+
+    Parameters
+    ----------
+    version
+        The version's folder.
+    name
+        Name of the source.
+    data
+        The data folder.
+    database
+        The database that knows the version's products.
+
+    Returns
+    -------
+    dict
+        By observatory the tables of the simulation, with the light curves that received events.
+
+    Raises
+    ------
+    StoreError
+        When the version's folder, its products or the source are not there, or its code is another by now.
+    """
+    config = load_frozen(version / "config.yaml")
+    setup = build_setup(config)
+    project = typed(Project, setup.plain["project"], "project")
+    recipe = make_recipe(setup, project.seed, Paths(data=str(data), outputs=str(version.parent)))
+    sources = setup.components["catalog"].load()
+    row = sources.row_of(name)
+    if row < 0:
+        raise StoreError(f"the catalog of {version.name} has no source {name!r}; see its sources.parquet")
+    inventory = take_inventory(recipe, sources, stamps_of(recipe, sources), database)
+    found: dict[str, Tables] = {}
+    for observatory in recipe.surveys:
+        outcome = int(inventory.states[observatory]["simulate"].outcome[row])
+        if outcome == Outcome.EMPTY:
+            continue
+        if outcome != Outcome.DONE:
+            raise StoreError(
+                f"{version.name} has no finished simulation of {name!r} by the present code; run it again first"
+            )
+        found[observatory] = _simulate_again(recipe, sources, inventory, observatory, row)
+    return found
+
+
+def _simulate_again(recipe: Recipe, sources: SourceTable, inventory: Inventory, observatory: str, row: int) -> Tables:
+    stage = recipe.stages["simulate"]
+    rows = np.array([row])
+    chosen = sources.take(rows)
+    states = inventory.states
+    loads = make_loads(recipe, observatory, stage, rows, states, inventory.segments)
+    if {load.stage for load in loads} != {other.name for _, other in recipe.upstream(observatory, stage)}:
+        name = str(chosen.name[0])
+        raise StoreError(f"the inputs of the simulation of {name!r} are not there; run it again first")
+    components = dict(recipe.components(observatory))
+    components["simulator"] = replace(components["simulator"], keep_lightcurves=True)
+    kept: list[Made] = []
+    walk(
+        recipe.stages, ("simulate",), components,
+        Batch(observatory=observatory, seed=recipe.seed, items=chosen.name, sources=chosen),
+        read_loads(recipe, observatory, loads), lambda _, made: kept.append(made),
+    )  # fmt: skip
+    (made,) = kept
+    if made.outcome[0] == Outcome.FAILED:
+        raise StoreError(f"cannot simulate {chosen.name[0]!r} again: {made.message[0]}")
+    return made.tables
+
+
+def truth_agrees(version: VersionFolder, name: str, found: Mapping[str, Tables]) -> str:
+    """How regenerated events compare with those of the version: "identical", "equal" within 1e-12, or "different"."""
+    table = version.table("injections")
+    verdict = "identical"
+    for observatory, tables in found.items():
+        mine = tables["injections"]
+        rows = np.flatnonzero((table["source"] == name) & (table["observatory"] == observatory))
+        if rows.size != mine["source"].size:
+            return "different"
+        for key in ("time_peak", "width", "amplitude", "snr", "found_snr"):
+            stored = table[key][rows].astype(float)
+            if not np.array_equal(stored, mine[key], equal_nan=True):
+                verdict = "equal"
+                if not np.allclose(stored, mine[key], rtol=1e-12, atol=0, equal_nan=True):
+                    return "different"
+    return verdict

@@ -1,0 +1,158 @@
+"""Columns of tables, declared once: the SQL model, Parquet files, units and documentation are made of them.
+
+A table that gains a column gives it a default: that is what rows of files written before have in it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from enum import Enum
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.errors import StoreError
+
+__all__ = ["NUMPY_KINDS", "REQUIRED", "Column", "Columns", "Table", "Tables", "column", "documented", "table_of"]
+
+Columns = dict[str, NDArray[Any]]
+"""Columns of one length by name."""
+
+Tables = dict[str, Columns]
+"""Tables by name, as they lie in a segment."""
+
+
+class _Required(Enum):
+    REQUIRED = "required"
+
+
+REQUIRED = _Required.REQUIRED
+"""Default of a column that every file has."""
+
+NUMPY_KINDS: Mapping[type, Any] = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
+"""How columns of a kind are stored."""
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name, kind
+        Its name, and the type of its values: int, float, bool or str.
+    unit
+        "" where it has none.
+    description
+        What it means.
+    default
+        What rows of files have that were written before the column was there.
+    """
+
+    name: str
+    kind: type
+    unit: str = ""
+    description: str = ""
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of products: a row a source, a light curve or an event. Its rows name their source in `source`.
+
+    Attributes
+    ----------
+    name
+        Of the table in segments, in the database and among the Parquet files of a version.
+    columns
+        Its columns.
+    order
+        Columns by which rows of one source are sorted.
+    extensible
+        Whether rows may have further columns, which are not declared: those are kept as JSON in the database.
+    exported
+        Whether versions have it as a Parquet file.
+
+    Examples
+    --------
+    >>> table = Table(name="nights", columns=(Column(name="night", kind=int, unit="d"),), order=("night",))
+    >>> table.units
+    {'night': 'd'}
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    order: tuple[str, ...] = ()
+    extensible: bool = False
+    exported: bool = True
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the columns that have one."""
+        return {spec.name: spec.unit for spec in self.columns if spec.unit}
+
+    def completed(self, columns: Mapping[str, NDArray[Any]], n: int) -> Columns:
+        """The declared columns, with defaults for those that an older file does not have.
+
+        Raises
+        ------
+        StoreError
+            When a column is missing that has no default.
+        """
+        complete: Columns = {}
+        for spec in self.columns:
+            if spec.name in columns:
+                complete[spec.name] = columns[spec.name]
+            elif spec.default is REQUIRED:
+                raise StoreError(
+                    f"table {self.name!r} has no column {spec.name!r}; the file is damaged or not of retriever"
+                )
+            else:
+                complete[spec.name] = np.full(n, spec.default, dtype=NUMPY_KINDS[spec.kind])
+        return complete
+
+
+def column(unit: str, description: str, *, default: Any = MISSING) -> Any:
+    """A dataclass field that is a column of a table; a default serves rows of older files too."""
+    return field(default=default, metadata={"unit": unit, "description": description})
+
+
+def documented(kind: type[Record]) -> type[Record]:
+    """Add a section on the attributes of a record to its docstring, from its columns."""
+    lines = ["", "", "    Attributes", "    ----------"]
+    for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
+        unit = f" [{spec.metadata['unit']}]" if spec.metadata["unit"] else ""
+        lines += [f"    {spec.name}", f"        {spec.metadata['description']}{unit}"]
+    kind.__doc__ = (kind.__doc__ or "").rstrip() + "\n".join([*lines, "    "])
+    return kind
+
+
+def table_of(kind: type, name: str, order: tuple[str, ...]) -> Table:
+    """The table that a record's fields declare."""
+    by_name: Mapping[Any, type] = {
+        "int": int,
+        "float": float,
+        "bool": bool,
+        "str": str,
+        int: int,
+        float: float,
+        bool: bool,
+        str: str,
+    }
+    return Table(
+        name=name,
+        columns=tuple(
+            Column(
+                name=spec.name,
+                kind=by_name[spec.type],
+                unit=spec.metadata["unit"],
+                description=spec.metadata["description"],
+                default=REQUIRED if spec.default is MISSING else spec.default,
+            )
+            for spec in dataclasses.fields(kind)
+        ),
+        order=order,
+    )

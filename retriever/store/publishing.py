@@ -1,0 +1,261 @@
+"""Making products count: stages, segments, products and their rows, in one transaction."""
+
+import functools
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, insert, select
+from sqlalchemy import Table as RowTable
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from retriever.errors import LeaseLost, StoreError
+from retriever.graph import GRAPH
+from retriever.outcome import Outcome
+from retriever.schema import Columns, Table
+from retriever.store import models
+from retriever.store.batch import Batch, StageSpec
+from retriever.store.database import Database
+from retriever.store.packed import packed_of, product_row
+from retriever.store.products import Products, made, pack_products, without_made
+
+__all__ = ["add_sources", "aware", "indexed_columns", "known_stage_ids", "publish", "stage_ids"]
+
+PATIENCE_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Pauses between attempts to publish when a database server is away."""
+
+log = logging.getLogger("retriever")
+
+
+def stage_ids(database: Database, specs: Iterable[StageSpec]) -> dict[str, int]:
+    """Ids of stages by key; those not known yet are written down."""
+    wanted = {spec.key: spec for spec in specs}
+    with database.reading() as connection:
+        known = _known_stages(connection, list(wanted))
+    if len(known) == len(wanted):
+        return known
+    with database.writing() as connection:
+        known = _known_stages(connection, list(wanted))
+        rows = [
+            {
+                "key": spec.key,
+                "stage": spec.stage,
+                "observatory": spec.observatory,
+                "survey": spec.survey,
+                "data_type": spec.data_type,
+            }
+            for key, spec in wanted.items()
+            if key not in known
+        ]
+        if rows:
+            connection.execute(insert(models.Stage), rows)
+        return _known_stages(connection, list(wanted))
+
+
+def _known_stages(connection: Connection, keys: list[str]) -> dict[str, int]:
+    query = select(models.Stage.key, models.Stage.id).where(models.Stage.key.in_(keys))
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def known_stage_ids(database: Database, keys: Sequence[str]) -> dict[str, int]:
+    """Ids of those stages that are known, by key."""
+    with database.reading() as connection:
+        return _known_stages(connection, list(keys))
+
+
+def publish(database: Database, batches: Sequence[Batch], *, run: str, tokens: Mapping[str, str] | None) -> None:
+    """Make the products of some batches count, all of them or none.
+
+    Parameters
+    ----------
+    tokens
+        The run's leases, stage key to token, each checked in the same transaction; None for segments that were
+        found on disk, which fill gaps and replace nothing.
+
+    Raises
+    ------
+    LeaseLost
+        When another run has taken a stage over.
+    StoreError
+        When the database cannot be written; one that is away is waited for, a minute.
+    """
+    for pause in PATIENCE_SECONDS:
+        try:
+            return _publish(database, batches, run, tokens)
+        except StoreError as error:
+            if database.engine.dialect.name == "sqlite" or not isinstance(error.__cause__, DBAPIError):
+                raise
+            if not (error.__cause__.connection_invalidated or isinstance(error.__cause__, OperationalError)):
+                raise
+            log.warning("%s; trying again in %.0f s", error, pause)
+            time.sleep(pause)
+    return _publish(database, batches, run, tokens)
+
+
+def _publish(database: Database, batches: Sequence[Batch], run: str, tokens: Mapping[str, str] | None) -> None:
+    with database.writing() as connection:
+        keys = [batch.stage_key for batch in batches]
+        if tokens is not None:
+            _check_leases(connection, keys, tokens)
+        ids = _known_stages(connection, keys)
+        if tokens is None:
+            batches = _without_known(connection, batches, ids)
+        segment_ids = _insert_segments(connection, batches, ids, run)
+        rows = []
+        for batch in batches:
+            sources = batch.tables["sources"]
+            segment = segment_ids[batch.file.path] if batch.file else None
+            if segment is not None or (sources["outcome"] != Outcome.BLOCKED).any():
+                rows.append(product_row(ids[batch.stage_key], pack_products(sources, segment)))
+        if rows:
+            connection.execute(insert(models.Product), rows)
+
+
+def _check_leases(connection: Connection, keys: Sequence[str], tokens: Mapping[str, str]) -> None:
+    query = select(models.Lease.key, models.Lease.token).where(models.Lease.key.in_(keys))
+    held = {row[0]: row[1] for row in connection.execute(query)}
+    for key in keys:
+        if held.get(key) != tokens.get(key):
+            raise LeaseLost(
+                f"another run took over stage {key[:12]} while this one stood still; run again to go on from there"
+            )
+
+
+def _insert_segments(
+    connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int], run: str
+) -> dict[str, int]:
+    """Index the segments that are not known yet; gives the id of each by its path."""
+    files = {batch.file.path: (batch.file, batch) for batch in batches if batch.file is not None}
+    query = select(models.Segment.path, models.Segment.id).where(models.Segment.path.in_(files))
+    ids = {row.path: row.id for row in connection.execute(query)}
+    fresh = {path: found for path, found in files.items() if path not in ids}
+    if not fresh:
+        return ids
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "stage_id": stage_ids[batch.stage_key],
+            "root": batch.root,
+            "path": path,
+            "digest": file.digest,
+            "size": file.size,
+            "n_sources": len(batch.tables["sources"]["name"]),
+            "run": run,
+            "created": _fetched(batch) or now,
+        }
+        for path, (file, batch) in fresh.items()
+    ]
+    statement = insert(models.Segment).returning(models.Segment.id, sort_by_parameter_order=True)
+    numbers = connection.execute(statement, rows).scalars().all()
+    ids |= dict(zip(fresh, numbers, strict=True))
+    for table in {table.name: table for batch in batches for table in batch.declared}.values():
+        pieces = [
+            (ids[path], indexed_columns(table, batch.tables[table.name]))
+            for path, (_, batch) in fresh.items()
+            if table.name in batch.tables and batch.tables[table.name]["source"].size
+        ]
+        if pieces:
+            _insert_rows(connection, _existing(connection, table), pieces)
+    return ids
+
+
+def add_sources(database: Database, rows: Sequence[dict[str, Any]]) -> None:
+    """Write down sources, and what other names they have."""
+    dialect = _dialect(database.engine.dialect.name)
+    with database.writing() as connection:
+        statement: Any = dialect.insert(models.Source)
+        names = {"aliases": statement.excluded.aliases}
+        connection.execute(statement.on_conflict_do_update(index_elements=["name", "digest"], set_=names), list(rows))
+
+
+def _fetched(batch: Batch) -> datetime | None:
+    """When the first of a batch's raw data was fetched."""
+    provenance = batch.tables.get("raw_index", {}).get("provenance", np.array([]))
+    fetched = [json.loads(text).get("fetched") for text in provenance.tolist() if text]
+    moments = [aware(datetime.fromisoformat(text)) for text in fetched if text]
+    return min(moments, default=None)
+
+
+def aware(moment: datetime) -> datetime:
+    """A moment with its time zone: SQLite gives those of UTC without one."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def indexed_columns(table: Table, columns: Columns) -> dict[str, Any]:
+    """Columns of a segment's table as the database has them; where an older file lacks one, its default."""
+    n = columns["source"].size
+    indexed: dict[str, Any] = {"source": columns["source"], **table.completed(columns, n)}
+    if table.extensible:
+        indexed["values"] = _json_rows(columns, n)
+    return indexed
+
+
+def _existing(connection: Connection, table: Table) -> RowTable:
+    """The database's table of a declared one, made if a stage of the project has it for the first time."""
+    found = models.row_table(table)
+    if not GRAPH.declares(table):
+        found.create(connection, checkfirst=True)
+    return found
+
+
+def _insert_rows(connection: Connection, table: RowTable, of_segments: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    """Insert the rows of one table that lie in some segments; with SQLite by its driver, which is twice as fast."""
+    own = [column.name for column in table.columns if column.name not in models.ROW_KEYS]
+    lists: dict[str, list[Any]] = {name: [] for name in (*models.ROW_KEYS, *own)}
+    for segment_id, columns in of_segments:
+        n = len(columns["source"])
+        lists["segment_id"] += [segment_id] * n
+        lists["row"] += range(n)
+        lists["source_row"] += columns["source"].tolist()
+        for name in own:
+            lists[name] += columns[name] if isinstance(columns[name], list) else columns[name].tolist()
+    if connection.dialect.name == "sqlite":
+        statement, order = _sqlite_insert(table)
+        connection.exec_driver_sql(statement, list(zip(*(lists[name] for name in order), strict=True)))
+    else:
+        rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+        connection.execute(insert(table), rows)
+
+
+@functools.cache
+def _sqlite_insert(table: RowTable) -> tuple[str, list[str]]:
+    """The statement, and the columns in the order of its question marks."""
+    compiled = insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark"))
+    return str(compiled), list(compiled.positiontup or ())
+
+
+def _dialect(name: str) -> Any:
+    """The dialect whose insert knows what to do on a conflict."""
+    if name == "sqlite":
+        return sqlite
+    from sqlalchemy.dialects import postgresql  # 0.05 s that runs on SQLite need not wait for
+
+    return postgresql
+
+
+def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int]) -> list[Batch]:
+    """Batches without the products that are there already."""
+    already: dict[int, set[bytes]] = {}
+    found = []
+    for batch in batches:
+        stage_id = stage_ids[batch.stage_key]
+        if stage_id not in already:
+            already[stage_id] = made(Products.unpack(packed_of(connection, stage_id)))
+        sources = without_made(batch.tables["sources"], already[stage_id])
+        found.append(replace(batch, tables={**batch.tables, "sources": sources}))
+    return found
+
+
+def _json_rows(columns: Columns, n: int) -> list[str]:
+    names = [name for name in columns if name.startswith("p.")]
+    short = [name[2:] for name in names]
+    values = [columns[name].tolist() for name in names]
+    return (
+        [json.dumps(dict(zip(short, row, strict=True))) for row in zip(*values, strict=True)] if names else ["{}"] * n
+    )

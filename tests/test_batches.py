@@ -1,0 +1,242 @@
+"""The contract of batch methods: the same numbers, bit for bit, as the method for one, whatever the batch."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retriever.analysis.standard import StandardAnalysis
+from retriever.detection import DETECTIONS, INJECTIONS, columns_of_records, pack_properties
+from retriever.finders.peak import PeakFinder
+from retriever.identity import random_stream
+from retriever.lifting import find_in_batch
+from retriever.lightcurve import Lightcurve
+from retriever.lightcurves import LIGHTCURVES, LightcurveSet, lightcurve_tables, tables_of_objects
+from retriever.quality.standard import StandardQuality
+from retriever.rawbatch import RawBatch, pack_raw
+from retriever.rawtable import RawPhotometry, RawTable
+from retriever.reducers.standard import Columns, StandardReducer
+from retriever.simulators.box import BoxSimulator
+from retriever.simulators.distribution import Distribution
+from retriever.simulators.gaussian import GaussianSimulator
+from retriever.source import Source, SourceTable
+from retriever.statistics import median, ragged_medians, robust_moments
+
+SIZES = st.lists(st.lists(st.integers(1, 40), max_size=3), min_size=1, max_size=5)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def table(n_sources: int) -> SourceTable:
+    return SourceTable.from_columns(
+        name=[f"s{k}" for k in range(n_sources)], ra=np.arange(n_sources), dec=np.zeros(n_sources)
+    )
+
+
+def random_lightcurves(sizes: list[list[int]], seed: int) -> list[tuple[Lightcurve, ...]]:
+    """Light curves with everything that may stand in their way: NaN, flags, constant flux, no positions, ties."""
+    rng = np.random.default_rng(seed)
+
+    def one(n: int, number: int, of: int) -> Lightcurve:
+        flux = np.round(100 + rng.standard_normal(n) * rng.choice([0.0, 1.0, 5.0]), rng.integers(0, 6))
+        flux[rng.random(n) < rng.choice([0.0, 0.05])] += 50 * rng.choice([-1, 1])
+        flux[rng.random(n) < rng.choice([0.0, 0.1, 1.0], p=[0.5, 0.4, 0.1])] = np.nan
+        errors = np.where(rng.random(n) < rng.choice([0.0, 0.2]), np.nan, rng.choice([0.0, 1.0]))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mag = 23.9 - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
+        columns = {"exptime": np.full(n, 30.0), "qflag": rng.random(n) < rng.choice([0.0, 0.2, 1.0], p=[0.5, 0.4, 0.1])}
+        if rng.random() < 0.7:
+            scatter = rng.choice([0.0, 1e-5])
+            columns |= {
+                "ra": (359.99999 + rng.standard_normal(n) * scatter) % 360,
+                "dec": rng.standard_normal(n) * scatter,
+            }
+        return Lightcurve.from_columns(
+            band=str(rng.choice(["g", "r"])), time=58000 + np.sort(np.round(rng.random(n) * 100, 2)), flux=flux,
+            flux_err=errors, mag=mag, mag_err=errors, number=number, of=of, zero_point=float(rng.choice([23.9, 20.44])),
+            **columns,
+        )  # fmt: skip
+
+    return [tuple(one(n, k, len(of_source)) for k, n in enumerate(of_source, 1)) for of_source in sizes]
+
+
+def assert_same_columns(one: dict, other: dict) -> None:
+    assert list(one) == list(other)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+        assert values.dtype.kind == other[name].dtype.kind, name
+
+
+def assert_same_lightcurves(one: Lightcurve, other: Lightcurve) -> None:
+    for name in ("band", "series", "number", "of", "zero_point", "flux_unit", "time_system"):
+        assert getattr(one, name) == getattr(other, name)
+    assert_same_columns(one.columns(), other.columns())
+
+
+@given(st.lists(st.lists(st.integers(-5, 5), max_size=9), max_size=6), st.integers(0, 3))
+def test_ragged_medians_are_medians(items: list[list[int]], seed: int) -> None:
+    values = np.array([value for item in items for value in item], float)
+    keep = np.random.default_rng(seed).random(values.size) < 0.7
+    offsets = np.concatenate([[0], np.cumsum([len(item) for item in items])]).astype(np.int64)
+    expected = [median(values[a:b][keep[a:b]]) for a, b in itertools.pairwise(offsets)]
+    np.testing.assert_array_equal(ragged_medians(values, offsets, keep), np.array(expected, float))
+
+
+@given(SIZES, SEEDS)
+def test_batches_hold_the_same_light_curves(sizes: list[list[int]], seed: int) -> None:
+    of_sources = random_lightcurves(sizes, seed)
+    tables = tables_of_objects(of_sources)
+    lightcurves = LightcurveSet.read(tables)
+    for before, after in zip(of_sources, lightcurves.objects(len(of_sources)), strict=True):
+        for one, other in zip(before, after, strict=True):
+            assert_same_lightcurves(one, other)
+    index = lightcurve_tables(lightcurves)["lightcurves"]
+    flat = [lc for lcs in of_sources for lc in lcs]
+    assert {spec.name for spec in LIGHTCURVES.columns} <= set(index)
+    for k, lc in enumerate(flat):
+        assert (index["flux_median"][k], index["flux_scatter"][k]) == pytest.approx(
+            lc.flux_moments, rel=0, abs=0, nan_ok=True
+        )
+        assert (index["mag_median"][k], index["mag_scatter"][k]) == pytest.approx(
+            robust_moments(lc.mag[lc.usable & np.isfinite(lc.mag)]), rel=0, abs=0, nan_ok=True
+        )
+        assert index["n_good"][k] == lc.n_good
+        np.testing.assert_array_equal(index["cadence"][k], median(np.diff(lc.time)))
+
+
+@given(SIZES, SEEDS, st.sampled_from([0.0, 3.0, 10.0]), st.booleans())
+def test_quality(sizes: list[list[int]], seed: int, max_offset: float, use_flags: bool) -> None:
+    quality = StandardQuality(max_offset=max_offset, use_flags=use_flags)
+    of_sources = random_lightcurves(sizes, seed)
+    lightcurves = LightcurveSet.of(of_sources)
+    many = lightcurves.with_batches([quality.assess_many(batch) for batch in lightcurves.batches])
+    for source, after in zip(of_sources, many.objects(len(of_sources)), strict=True):
+        for lc, other in zip(source, after, strict=True):
+            assert_same_lightcurves(quality.assess(Source(name="X", ra=0.0, dec=0.0), lc), other)
+
+
+@given(
+    SIZES, SEEDS, st.sampled_from(["both", "brightening", "dip"]), st.integers(1, 4), st.sampled_from([0.0, 1.0, 3.0])
+)
+def test_peak_finder(sizes: list[list[int]], seed: int, direction: str, most: int, sideband: float) -> None:
+    finder = PeakFinder(direction=direction, max_events=most, snr_threshold=2.5, sideband=sideband)
+    for batch in LightcurveSet.of(random_lightcurves(sizes, seed)).batches:
+        scores, events = finder.find_many(batch)
+        found = [finder.find(batch.lightcurve(k)) for k in range(len(batch))]
+        records = columns_of_records(DETECTIONS, [events for _, events in found])
+        assert_same_columns({"member": records.pop("source"), **records}, events)
+        assert_same_columns({name: np.concatenate([s[name] for s, _ in found]) for name in ("snr", "dmag")}, scores)
+
+
+class OneByOne:
+    """A finder without a batch method."""
+
+    def __init__(self, finder: PeakFinder) -> None:
+        self.finder = finder
+
+    def find(self, lightcurve: Lightcurve) -> object:
+        return self.finder.find(lightcurve)
+
+
+@given(SIZES, SEEDS, st.booleans())
+def test_analysis(sizes: list[list[int]], seed: int, lifted: bool) -> None:
+    of_sources = [lcs for lcs in random_lightcurves(sizes, seed) if lcs]
+    if not of_sources:
+        return
+    quality, finder = StandardQuality(), PeakFinder(snr_threshold=2.5)
+    lightcurves = LightcurveSet.of(of_sources)
+    many = StandardAnalysis().analyze_many(
+        table(len(of_sources)), lightcurves, quality, OneByOne(finder) if lifted else finder
+    )
+    found = [StandardAnalysis().analyze(Source(name="X", ra=0.0, dec=0.0), lcs, quality, finder) for lcs in of_sources]
+    for one, other in zip(found, many.lightcurves.objects(len(of_sources)), strict=True):
+        for a, b in zip(one.lightcurves, other, strict=True):
+            assert_same_lightcurves(a, b)
+    assert_same_columns(columns_of_records(DETECTIONS, [one.detections for one in found]), many.detections)
+    packed = pack_properties([one.properties for one in found])
+    values = {name.removeprefix("p."): column for name, column in packed["properties"].items()}
+    assert_same_columns(values, many.properties)
+    units = dict(
+        zip(packed["properties.units"]["name"].tolist(), packed["properties.units"]["unit"].tolist(), strict=True)
+    )
+    assert {name: unit for name, unit in units.items() if unit} == many.units
+
+
+@given(
+    SIZES, SEEDS, st.sampled_from([GaussianSimulator, BoxSimulator]), st.sampled_from(["snr", "mag"]),
+    st.sampled_from(["both", "brightening", "dip"]), st.floats(0, 4),
+)  # fmt: skip
+def test_injection(
+    sizes: list[list[int]], seed: int, kind: type, amplitude_in: str, direction: str, events: float
+) -> None:
+    of_sources = random_lightcurves(sizes, seed)
+    simulator = kind(
+        events=events, amplitude_in=amplitude_in, direction=direction,
+        amplitude=Distribution(low=0.1, high=0.5), width=Distribution(kind="loguniform", low=1.0, high=50.0),
+    )  # fmt: skip
+    streams = [random_stream(seed, "x", k) for k in range(len(of_sources))]
+    lightcurves = LightcurveSet.of(of_sources)
+    many = simulator.inject_many(lightcurves, streams)
+    found = [simulator.inject(lcs, random_stream(seed, "x", k)) for k, lcs in enumerate(of_sources)]
+    assert_same_columns(columns_of_records(INJECTIONS, [one.injections for one in found]), many.injections)
+    changed = lightcurves.take(many.changed)
+    changed = changed.with_batches(
+        [batch.replace(**new) for batch, new in zip(changed.batches, many.photometry, strict=True)]
+    )
+    for one, other in zip(found, changed.objects(len(of_sources)), strict=True):
+        for a, b in zip(one.lightcurves, other, strict=True):
+            assert_same_lightcurves(a, b)
+
+
+REDUCERS = [
+    StandardReducer(columns=Columns(exptime="exptime", flag="flag", series="oid", extra=["x"])),
+    StandardReducer(columns=Columns(mag="", mag_err="", flux="mag", flux_err="magerr"), gap=5.0, time_format="jd"),
+    StandardReducer(columns=Columns(band=""), band="V", band_names={"g": "r"}, exptime=30.0, flag_mask=1, gap=3.0),
+    StandardReducer(band_names={"g": "z"}, gap=20.0),
+]
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=2), min_size=1, max_size=5), SEEDS, st.sampled_from(REDUCERS))
+@settings(max_examples=100)
+def test_reducer(sizes: list[list[int]], seed: int, reducer: StandardReducer) -> None:
+    rng = np.random.default_rng(seed)
+
+    def raw_table(n: int) -> RawTable:
+        mjd = np.round(rng.random(n) * 50, 1)
+        mjd[rng.random(n) < 0.1] = np.nan
+        return RawTable(
+            columns={
+                "mjd": np.sort(mjd) if rng.random() < 0.5 else mjd,
+                "filter": rng.choice(["r", "g"], n).astype("U1"),
+                "oid": rng.choice([7, 10], n),
+                "mag": np.ma.MaskedArray(np.round(17 + rng.standard_normal(n), 2), mask=rng.random(n) < 0.1),
+                "magerr": rng.random(n),
+                "exptime": np.full(n, 30.0),
+                "flag": rng.integers(0, 3, n).astype(np.int16),
+                "x": rng.random(n).astype("f4"),
+            }
+        )
+
+    answers = [RawPhotometry(tables=tuple(raw_table(n) for n in of_source)) for of_source in sizes]
+    raw = RawBatch.read(pack_raw(answers), len(answers))
+    reductions = [reducer.reduce(Source(name="X", ra=0.0, dec=0.0), answer) for answer in answers]
+    if raw is None:
+        assert not any(sizes)
+        return
+    batch, dropped = reducer.reduce_many(raw)
+    of_sources = [one.lightcurves for one in reductions]
+    whole = LightcurveSet(source=batch.source, batches=(batch,), members=(np.arange(len(batch)),))
+    for one, other in zip(of_sources, whole.objects(len(answers)), strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert_same_lightcurves(a, b)
+    expected = [(k, reason, n) for k, one in enumerate(reductions) for reason, n in sorted(one.dropped.items()) if n]
+    assert list(zip(*(dropped[name].tolist() for name in ("source", "reason", "n_rows")), strict=True)) == expected
+
+
+def test_events_of_a_lifted_finder_are_those_of_its_method() -> None:
+    (batch,) = LightcurveSet.of(random_lightcurves([[30, 20], [25]], 3)).batches[:1]
+    finder = PeakFinder(snr_threshold=2.0)
+    (one, events), (other, same) = find_in_batch(finder, batch), find_in_batch(OneByOne(finder), batch)
+    assert_same_columns(one, other)
+    assert_same_columns(events, same)
