@@ -48,6 +48,7 @@ def fill(folder: Path, address: str, done: int) -> None:
 
     from retriever.config import CONFIG_FOLDER, frozen_yaml
     from retriever.identity import digest_each, join_digests
+    from retriever.observatories.requests import request_digests
     from retriever.outcome import STAGES
     from retriever.pipeline.session import open_session
     from retriever.store.batch import Batch
@@ -59,7 +60,10 @@ def fill(folder: Path, address: str, done: int) -> None:
     session = open_session(config)
     sources, recipe = session.sources, session.recipe
     raw = digest_each(name.encode() for name in sources.name.tolist())
-    inputs = {"download": sources.places, **dict.fromkeys(STAGES[1:], join_digests(raw, sources.digests))}
+    inputs = {
+        "download": request_digests(recipe.surveys["demo"].observatory, sources),
+        **dict.fromkeys(STAGES[1:], join_digests(raw, sources.digests)),
+    }
     specs = recipe.specs["demo"]
     order = np.argsort(sources.ra[:done])
     rng = np.random.default_rng(2)

@@ -1,9 +1,10 @@
 """Forced photometry by ATLAS (https://fallingstar-data.com/forcedphot/apiguide/): a model for services with queues."""
 
 import json
+import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,8 @@ from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_bytes
-from retriever.observatories.bounds import nothing, reason_not_to_ask
+from retriever.observatories.bounds import not_asked, reason_not_to_ask
+from retriever.observatories.requests import NOT_ASKED, place, request_text
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source
 from retriever.verbs import NO_RESULT
@@ -87,13 +89,18 @@ class ATLASObservatory:
     # ---- one task -----------------------------------------------------------------------------------------------
 
     def request(self, source: Source) -> dict[str, Any]:
-        """What the service is asked for a source."""
-        asked: dict[str, Any] = {"ra": round(source.ra, 7), "dec": round(source.dec, 7), "send_email": False}
-        if source.pmra == source.pmra and source.pmdec == source.pmdec:
+        """What the service is asked for a source; it moves the place by the proper motion itself."""
+        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
+        if reason:
+            return {NOT_ASKED: reason}
+        ra, dec = place(source, None)
+        asked: dict[str, Any] = {"ra": ra, "dec": dec}
+        known = all(map(math.isfinite, (source.pmra, source.pmdec, source.epoch)))
+        if known and (source.pmra or source.pmdec):
             asked |= {
-                "propermotion_ra": source.pmra,
-                "propermotion_dec": source.pmdec,
-                "radec_epoch_year": source.epoch,
+                "propermotion_ra": round(source.pmra, 4),
+                "propermotion_dec": round(source.pmdec, 4),
+                "radec_epoch_year": round(source.epoch, 4),
             }
         asked |= {"mjd_min": self.start} if self.start is not None else {}
         asked |= {"mjd_max": self.stop} if self.stop is not None else {}
@@ -101,13 +108,13 @@ class ATLASObservatory:
 
     def _hand_in(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
         """Hand in the task of a source, or find that it was before; gives its address."""
-        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
-        if reason:
-            return nothing(reason)
+        request = self.request(source)
+        nothing = not_asked(request)
+        if nothing is not None:
+            return nothing
         answer = self.client.post(
-            f"{self.url}/queue/", self.request(source), headers=headers, check=_check_task,
-            about=about(self.survey, source),
-        )  # fmt: skip
+            f"{self.url}/queue/", _form(request), headers=headers, check=_check_task, about=about(self.survey, source)
+        )
         return str(json.loads(answer.body)["url"])
 
     def _look(self, source: Source, task: str, headers: dict[str, str]) -> RawPhotometry | str:
@@ -141,7 +148,11 @@ class ATLASObservatory:
                 raise
 
     def _photometry(self, source: Source, answer: Answer | None) -> RawPhotometry:
-        told = {"address": f"{self.url}/queue/", "request": json.dumps(self.request(source)), "status": "200"}
+        request = self.request(source)
+        told = {
+            "address": f"{self.url}/queue/", "request": json.dumps(_form(request)), "asked": request_text(request),
+            "status": "200",
+        }  # fmt: skip
         if answer is None:
             return RawPhotometry(tables=(), provenance=told)
         table = read_bytes(answer.body.lstrip(b"#"), "atlas.txt")
@@ -163,6 +174,11 @@ class ATLASObservatory:
             return str(json.loads(answer.body)["token"])
         except (ValueError, KeyError, TypeError):
             raise ConfigError("ATLAS gave no token for this login; check it") from None
+
+
+def _form(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as the service's form."""
+    return {**request, "send_email": False}
 
 
 def _check_task(answer: Answer) -> None:

@@ -1,8 +1,9 @@
 """TESS, Kepler and K2 light curves from MAST (https://mast.stsci.edu/api/v0/): star, observations, files."""
 
 import json
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_aperture, read_bytes
 from retriever.observatories.bounds import nothing
+from retriever.observatories.requests import place, request_text
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source
 from retriever.verbs import NO_RESULT
@@ -22,6 +24,9 @@ __all__ = ["KeplerObservatory", "TESSObservatory"]
 MAST = "https://mast.stsci.edu"
 PIPELINES = ("SPOC-120", "SPOC-20", "TESS-SPOC", "QLP")
 PAGE = 5000
+
+TIC_EPOCH = 2000.0
+"""Julian year of the places in the TIC and in the tables of targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,42 +99,42 @@ class TESSObservatory:
             raise FetchError(f"the TIC has no star {number}; check the number")
         return _star(rows[0])
 
+    def request(self, source: Source) -> dict[str, Any]:
+        """What is asked for a source: the TIC number, or what finds it in the TIC; and which files."""
+        wanted: dict[str, Any] = {"pipelines": list(self.pipelines), "all_pipelines": self.all_pipelines}
+        if self.sectors:
+            wanted["sectors"] = sorted(set(self.sectors))
+        number = _number(r"(?:TIC[\s_-]*)0*(\d+)", source)
+        if number:
+            return {"TIC": number, **wanted}
+        ra, dec = place(source, TIC_EPOCH)
+        by_place = {"ra": ra, "dec": dec, "radius": self.radius}
+        if self.max_mag_difference > 0 and math.isfinite(source.mag):
+            by_place |= {"mag": round(source.mag, 6), "max_mag_difference": self.max_mag_difference}
+        return {**by_place, **wanted}
+
     def _ask(self, source: Source) -> RawPhotometry:
         keep = about(self.survey, source)
-        number = _number(r"(?:TIC[\s_-]*)0*(\d+)", source) or self._identify(source, keep)
+        request = self.request(source)
+        number = request.get("TIC") or self._identify(request, keep)
         if not number:
-            return nothing("the TIC has no such star", f"{self.url}/api/v0/invoke")
-        files = self._choose(_tess_files(self.client, self.url, number, keep))
-        return _photometry(self.client, self.url, files, keep, f"TIC {number}")
+            return nothing("the TIC has no such star", request, f"{self.url}/api/v0/invoke")
+        files = _chosen(_tess_files(self.client, self.url, number, keep), request)
+        return _photometry(self.client, self.url, files, keep, f"TIC {number}", request)
 
-    def _identify(self, source: Source, keep: str) -> str:
+    def _identify(self, request: Mapping[str, Any], keep: str) -> str:
         """TIC number of the nearest star whose magnitude agrees; "" where there is none."""
-        ra, dec = source.position(2000.0)  # the TIC has its places at that epoch
-        asked = {"ra": round(ra, 7), "dec": round(dec, 7), "radius": self.radius / 3600}
+        ra, dec, radius = request["ra"], request["dec"], request["radius"]
+        asked = {"ra": ra, "dec": dec, "radius": radius / 3600}
         rows = _invoke(self.client, self.url, "Mast.Catalogs.Tic.Cone", asked, keep)
         found = []
         for row in rows:
             distance = float(separation_arcsec(row["ra"], row["dec"], ra, dec))
-            gaia = row.get("GAIAmag")
-            differs = gaia is not None and abs(gaia - source.mag) > self.max_mag_difference > 0
-            if distance <= self.radius and not differs:
+            gaia = row.get("GAIAmag") if "mag" in request else None
+            differs = gaia is not None and abs(gaia - request["mag"]) > request["max_mag_difference"]
+            if distance <= radius and not differs:
                 found.append((distance, str(row["ID"])))
         return min(found)[1] if found else ""
-
-    def _choose(self, files: list[File]) -> list[File]:
-        order = {kind: k for k, kind in enumerate(self.pipelines)}
-        wanted = [file for file in files if file.kind in order]
-        if self.sectors:
-            wanted = [file for file in wanted if file.part.isdigit() and int(file.part) in self.sectors]
-        wanted.sort(key=lambda file: (file.part, order[file.kind], file.name))
-        seen: set[tuple[str, ...]] = set()
-        chosen = []
-        for file in wanted:
-            place = (file.part, file.kind) if self.all_pipelines else (file.part,)
-            if place not in seen:
-                seen.add(place)
-                chosen.append(file)
-        return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,47 +176,68 @@ class KeplerObservatory:
         """Ask for each source."""
         yield from self.client.each(self._ask, sources)
 
+    def request(self, source: Source) -> dict[str, Any]:
+        """What is asked for a source: the name of its target, or a place and radius; and which files."""
+        wanted = {"missions": sorted(set(self.missions)), "cadence": self.cadence}
+        kic = _number(r"(?:KIC|KPLR)[\s_-]*0*(\d+)", source)
+        epic = _number(r"(?:EPIC|KTWO)[\s_-]*0*(\d+)", source)
+        if kic or epic:
+            return {"target": f"kplr{int(kic):09d}" if kic else f"ktwo{int(epic):09d}", **wanted}
+        ra, dec = place(source, TIC_EPOCH)
+        return {"ra": ra, "dec": dec, "radius": self.radius, **wanted}
+
     def _ask(self, source: Source) -> RawPhotometry:
         keep = about(self.survey, source)
-        rows = self._observations(source, keep)
+        request = self.request(source)
+        rows = self._observations(request, keep)
         targets = {str(row["target_name"]) for row in rows}
         if not targets:
-            return nothing("no target of Kepler or K2 there", f"{self.url}/api/v0/invoke")
+            return nothing("no target of Kepler or K2 there", request, f"{self.url}/api/v0/invoke")
         if len(targets) > 1:
-            ra, dec = source.position(2000.0)
+            ra, dec = request["ra"], request["dec"]
             nearest = min(rows, key=lambda row: float(separation_arcsec(row["s_ra"], row["s_dec"], ra, dec)))
             targets = {str(nearest["target_name"])}
             rows = [row for row in rows if row["target_name"] in targets]
         files = []
-        wanted = {"long": ("llc",), "short": ("slc",), "both": ("llc", "slc")}[self.cadence]
+        wanted = {"long": ("llc",), "short": ("slc",), "both": ("llc", "slc")}[request["cadence"]]
         for product in _products(self.client, self.url, rows, keep):
             name = str(product["productFilename"])
-            found = re.fullmatch(r"(?:kplr|ktwo)\d+-([\dc]+)_(llc|slc)\.fits", name)
-            if found and found[2] in wanted:
+            match = re.fullmatch(r"(?:kplr|ktwo)\d+-([\dc]+)_(llc|slc)\.fits", name)
+            if match and match[2] in wanted:
                 files.append(
-                    File(kind=found[2], part=found[1], name=name, uri=product["dataURI"], size=product.get("size"))
+                    File(kind=match[2], part=match[1], name=name, uri=product["dataURI"], size=product.get("size"))
                 )
         files.sort(key=lambda file: (file.part, file.kind))
         (target,) = targets
         catalog = "EPIC" if target.lower().startswith("ktwo") else "KIC"
-        return _photometry(self.client, self.url, files, keep, f"{catalog} {int(re.sub(r'[^0-9]', '', target))}")
+        alias = f"{catalog} {int(re.sub(r'[^0-9]', '', target))}"
+        return _photometry(self.client, self.url, files, keep, alias, request)
 
-    def _observations(self, source: Source, keep: str) -> list[dict[str, Any]]:
-        kic = _number(r"(?:KIC|KPLR)[\s_-]*0*(\d+)", source)
-        epic = _number(r"(?:EPIC|KTWO)[\s_-]*0*(\d+)", source)
-        names = [f"kplr{int(kic):09d}"] if kic else [f"ktwo{int(epic):09d}"] if epic else []
+    def _observations(self, request: Mapping[str, Any], keep: str) -> list[dict[str, Any]]:
         filters = [
-            {"paramName": "obs_collection", "values": self.missions},
+            {"paramName": "obs_collection", "values": request["missions"]},
             {"paramName": "dataproduct_type", "values": ["timeseries"]},
         ]
-        if names:
-            filters.append({"paramName": "target_name", "values": names})
+        if "target" in request:
+            filters.append({"paramName": "target_name", "values": [request["target"]]})
             return _invoke(self.client, self.url, "Mast.Caom.Filtered", {"columns": "*", "filters": filters}, keep)
-        ra, dec = source.position(2000.0)
-        place = f"{ra:.7f}, {dec:.7f}, {self.radius / 3600:.7f}"
-        asked = {"columns": "*", "filters": filters, "position": place}
+        ra, dec, radius = request["ra"], request["dec"], request["radius"]
+        asked = {"columns": "*", "filters": filters, "position": f"{ra:.7f}, {dec:.7f}, {radius / 3600:.7f}"}
         rows = _invoke(self.client, self.url, "Mast.Caom.Filtered.Position", asked, keep)
-        return [row for row in rows if separation_arcsec(row["s_ra"], row["s_dec"], ra, dec) <= self.radius]
+        return [row for row in rows if separation_arcsec(row["s_ra"], row["s_dec"], ra, dec) <= radius]
+
+
+def _chosen(files: list[File], request: Mapping[str, Any]) -> list[File]:
+    """The files of TESS that a request wants: the best of each sector, or one of each pipeline."""
+    order = {kind: k for k, kind in enumerate(request["pipelines"])}
+    wanted = [file for file in files if file.kind in order]
+    if "sectors" in request:
+        wanted = [file for file in wanted if file.part.isdigit() and int(file.part) in request["sectors"]]
+    wanted.sort(key=lambda file: (file.part, order[file.kind], file.name))
+    best: dict[tuple[str, ...], File] = {}
+    for file in wanted:
+        best.setdefault((file.part, file.kind) if request["all_pipelines"] else (file.part,), file)
+    return list(best.values())
 
 
 def _tess_files(client: Client, url: str, number: str, keep: str) -> list[File]:
@@ -296,7 +322,9 @@ def _products(client: Client, url: str, rows: Sequence[dict[str, Any]], keep: st
     return list({product["dataURI"]: product for product in found}.values())
 
 
-def _photometry(client: Client, url: str, files: Sequence[File], keep: str, alias: str) -> RawPhotometry:
+def _photometry(
+    client: Client, url: str, files: Sequence[File], keep: str, alias: str, request: Mapping[str, Any]
+) -> RawPhotometry:
     """Download files and read them."""
     tables: list[RawTable] = []
     fetched = ""
@@ -319,6 +347,7 @@ def _photometry(client: Client, url: str, files: Sequence[File], keep: str, alia
         provenance={
             "address": f"{url}/api/v0.1/Download/file",
             "request": " ".join(file.uri for file in files) or alias,
+            "asked": request_text(request),
             "release": ", ".join(sorted({file.kind for file in files})),
             "status": "200",
             **told,

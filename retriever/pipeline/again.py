@@ -8,7 +8,7 @@ from retriever.errors import StoreError
 from retriever.outcome import Outcome
 from retriever.pipeline.session import make_recipe
 from retriever.pipeline.settings import Paths
-from retriever.pipeline.standing import stamps_of, stand
+from retriever.pipeline.standing import file_states_of, stand
 from retriever.pipeline.version import Project
 from retriever.stages.simulate import inject
 from retriever.store import layout
@@ -52,7 +52,7 @@ def simulated_lightcurves(version: Path, name: str, data: Path, database: Databa
     if row < 0:
         raise StoreError(f"the catalog of {version.name} has no source {name!r}; see its sources.parquet")
     source = sources.source(row)
-    standing = stand(recipe, sources, stamps_of(recipe, sources), database)
+    standing = stand(recipe, sources, file_states_of(recipe, sources), database)
     found: dict[str, Simulated] = {}
     for observatory, state in standing.states.items():
         outcome = int(state.outcome("simulate")[row])

@@ -1,7 +1,7 @@
 """What a run would do, and why: predicted from the same state and by the same rules as the run itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,8 @@ def explain(
     choice: Choice,
     now: Mapping[str, Any],
     before: Mapping[str, Any] | None,
-    has_stamps: Sequence[str],
+    reads_files: Sequence[str],
+    request_changes: Callable[[str, int], str],
 ) -> list[StagePreview]:
     """Say what a run would do in each stage, and why.
 
@@ -89,8 +90,10 @@ def explain(
     ----------
     now, before
         Stories (`version.json`) of the version in question and of the one to compare it with.
-    has_stamps
-        Observatories that tell the state of their data.
+    reads_files
+        Observatories that tell the state of their files.
+    request_changes
+        Says of an observatory and a source's row what changed in its request; see `retriever.pipeline.asked`.
     """
     none_tried = {stage: np.zeros(len(sources), np.bool_) for stage in STAGES}
     found = []
@@ -122,7 +125,9 @@ def explain(
                 elif len(products) == 0:
                     here.reasons = ["nothing was made yet"]
                 else:
-                    here.reasons = _reasons(sources, standing, name, stage, pending, name in has_stamps)
+                    here.reasons = _reasons(
+                        sources, standing, name, stage, pending, name in reads_files, request_changes
+                    )
             if here.undecided:
                 here.reasons.append(f"raw data fetched again first, and then compared: {_sources(here.undecided)}")
             found.append(here)
@@ -151,8 +156,9 @@ def _word(value: Any) -> str:
 
 
 def _reasons(
-    sources: SourceTable, standing: Standing, observatory: str, stage: str, pending: NDArray[np.bool_], stamped: bool
-) -> list[str]:
+    sources: SourceTable, standing: Standing, observatory: str, stage: str, pending: NDArray[np.bool_],
+    reads_files: bool, request_changes: Callable[[str, int], str],
+) -> list[str]:  # fmt: skip
     """Why sources are pending in a stage that has products of the present code and parameters."""
     state, products = standing.states[observatory], standing.products[observatory][stage]
     one = state.stages[stage]
@@ -180,7 +186,10 @@ def _reasons(
     new[rest] = [name not in of_any for name in names]
     told("new", new)
     if stage == "download":
-        told("local file or place in the catalog changed" if stamped else "place in the catalog changed", rest)
+        first = int(np.argmax(rest))
+        changes = request_changes(observatory, first) if rest.any() else ""
+        example = f" ({sources.name[first]}: {changes})" if changes else ""
+        told(("local file or request changed" if reads_files else "request changed") + example, rest)
     else:
         raw = standing.products[observatory]["download"]
         told("raw data changed", _made_from_other_raw(sources, raw, products, rest))

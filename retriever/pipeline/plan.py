@@ -1,19 +1,19 @@
 """What is there, what is missing, and how to cut the work: pure, and in columns.
 
 A product counts while its stage key and its input are what the plan derives now and its file is there. The input of
-the raw photometry is the name and place asked for (and the observatory's stamp of the data, where it has one); the
-input of all later stages is the digest of the raw photometry with that of the catalog's row.
+the raw photometry is the name with the request to the archive (and the state of the source's files, where it is read
+from files); the input of all later stages is the digest of the raw photometry with that of the catalog's row.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.identity import Digests, digest_each, join_digests
+from retriever.identity import Digests, join_digests
 from retriever.outcome import STAGES, Outcome
 from retriever.source import SourceTable
 from retriever.store.products import NOWHERE, InputIndex, Products
@@ -114,9 +114,9 @@ class Task:
 
 def derive(
     catalog: SourceTable,
+    asked: Digests,
     products: Mapping[str, Products],
     present: Mapping[int, Any] | set[int],
-    stamps: Sequence[str] | None = None,
     stale: Set[int] = frozenset(),
 ) -> SurveyState:
     """Derive what counts of one observatory's products.
@@ -125,18 +125,15 @@ def derive(
     ----------
     catalog
         The sources.
+    asked
+        Inputs of their raw products.
     products
         Stage to its products; a stage without any may be left out.
     present
         Ids of the segments whose files are there.
-    stamps
-        The observatory's stamps of its data, where it has them.
     stale
         Ids of segments of raw data that are to be fetched again, though they are there.
     """
-    asked = catalog.places
-    if stamps is not None:
-        asked = join_digests(asked, digest_each(stamp.encode() for stamp in stamps))
     none = Products.unpack([])
     raw = _matched(catalog, asked, InputIndex(asked), products.get("download", none), set(present) - stale)
     inputs = join_digests(raw.digest, catalog.digests)

@@ -1,7 +1,7 @@
 """What a run is made of: its components, and the keys that say what their products stand on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from retriever.identity import canonical_hash
 from retriever.outcome import STAGES
 from retriever.store.batch import StageSpec
 from retriever.store.segments import safe_name
+from retriever.verbs import describe
 
 __all__ = ["DATA_TYPE", "Recipe", "Survey", "describe"]
 
@@ -87,8 +88,8 @@ class Recipe:
         }
 
     def _stories_of(self, name: str, survey: Survey) -> dict[str, dict[str, Any]]:
-        request = describe(survey.observatory)["fields"]
-        download = {"data_type": DATA_TYPE, "survey": survey.observatory.survey, "request": request}
+        # what is asked for each source is in the input of its raw product; see retriever.observatories.requests
+        download = {"data_type": DATA_TYPE, "survey": survey.observatory.survey}
         reduce = {
             "stage": "reduce",
             "observatory": name,
@@ -133,35 +134,3 @@ class Recipe:
         if spec.stage == "download":
             return f"{safe_name(spec.survey)}/{DATA_TYPE}"
         return f".stages/{spec.stage}/{spec.key[:12]}"
-
-
-def describe(component: Any) -> dict[str, Any]:
-    """A component as plain data: its class, and the fields that can change a result.
-
-    Examples
-    --------
-    >>> from retriever.quality.standard import StandardQuality
-    >>> describe(StandardQuality(max_offset=5.0))
-    {'class': 'retriever.quality.standard.StandardQuality', 'fields': {'use_flags': True, 'max_offset': 5.0}}
-    """
-    kind = type(component)
-    return {
-        "class": f"{kind.__module__}.{kind.__qualname__}",
-        "fields": {
-            spec.name: _plain(getattr(component, spec.name))
-            for spec in fields(component)
-            if spec.metadata.get("result", True)
-        },
-    }
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return describe(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value

@@ -50,7 +50,7 @@ class Run:
     Parameters
     ----------
     recipe, sources, stamps, choice, version, settings, engine
-        What to do and how; see `choose` and `retriever.pipeline.standing.stamps_of`.
+        What to do and how; see `choose` and `retriever.pipeline.standing.file_states_of`.
     database
         The opened database.
     name
@@ -137,7 +137,7 @@ class Run:
         return standing.states, standing.segments
 
     def _warn_of_other_places(self) -> None:
-        """Say where a source has the name of raw data on disk, but lies elsewhere."""
+        """Say where a source has the name of raw data on disk, but is asked for otherwise."""
         for name, state in self._state_now[0].items():
             raw = state.stages["download"]
             lacking = np.flatnonzero((raw.outcome == Outcome.PENDING) & ~raw.stood)
@@ -147,7 +147,7 @@ class Run:
             known = self.database.products(self._ids[key]).among(set(self.sources.name[lacking].tolist()))
             if known:
                 log.warning(
-                    "%d source(s) have the name of raw data of %s on disk but another place, the first is %r: "
+                    "%d source(s) have the name of raw data of %s on disk but another request, the first is %r: "
                     "they get raw data of their own", len(known), name, min(known),
                 )  # fmt: skip
 

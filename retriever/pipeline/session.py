@@ -12,19 +12,21 @@ import numpy as np
 from retriever.config import Setup, build_setup, frozen_yaml, typed
 from retriever.errors import CatalogError
 from retriever.keep.versions import renew
+from retriever.pipeline.asked import RequestChanges
 from retriever.pipeline.explain import Preview, explain, reference_version
 from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
 from retriever.pipeline.run_summary import RunSummary
 from retriever.pipeline.runner import Run
 from retriever.pipeline.settings import Paths, RunSettings, StoreSettings
-from retriever.pipeline.standing import segment_sizes, stamps_of, stand
+from retriever.pipeline.standing import file_states_of, segment_sizes, stand
 from retriever.pipeline.version import Project, Repository, Version, make_version, new_run_name, repositories
 from retriever.source import SourceTable
 from retriever.store import asking
 from retriever.store.connection import url_from_environment
 from retriever.store.database import Database
 from retriever.store.upkeep import read_batches, unknown_segments
+from retriever.verbs import AsksArchive
 
 __all__ = ["Session", "make_recipe", "open_session", "plan_config", "run_config"]
 
@@ -37,8 +39,10 @@ class Session:
 
     Attributes
     ----------
-    recipe, sources, stamps, choice, version
+    recipe, sources, choice, version
         What to do; see `retriever.pipeline.runner.Run`.
+    file_states
+        See `retriever.pipeline.standing.file_states_of`.
     settings, address, paths, executor
         How to do it; `address` is that of the database.
     repositories
@@ -47,7 +51,7 @@ class Session:
 
     recipe: Recipe
     sources: SourceTable
-    stamps: Mapping[str, list[str]]
+    file_states: Mapping[str, list[str]]
     choice: Choice
     version: Version
     settings: RunSettings
@@ -75,7 +79,7 @@ def open_session(config: Any) -> Session:
     return Session(
         recipe=recipe,
         sources=sources,
-        stamps=stamps_of(recipe, sources),
+        file_states=file_states_of(recipe, sources),
         choice=choose(sources, settings, recipe),
         version=make_version(project, setup.components["catalog"], sources, recipe, state),
         settings=settings,
@@ -108,7 +112,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
         version.open_folder(frozen_yaml(config), session.repositories, session.recipe)
         name = new_run_name()
         run = Run(
-            recipe=session.recipe, sources=session.sources, stamps=session.stamps, choice=session.choice,
+            recipe=session.recipe, sources=session.sources, stamps=session.file_states, choice=session.choice,
             version=version, settings=settings, engine=session.executor, database=database, name=name,
         )  # fmt: skip
         with _logged(version.folder / "runs" / name, verbose or settings.verbose):
@@ -139,19 +143,20 @@ def plan_config(config: Any) -> Preview:
         standing = stand(
             recipe,
             session.sources,
-            session.stamps,
+            session.file_states,
             database,
             [batch for _, batch in found],
             session.settings.fetched_after,
         )
         candidates = asking.versions_by_run(database, version.inputs["project"]["name"]) if database else []
+    changes = RequestChanges(recipe, session.sources, standing)
     name, before = reference_version(session.paths.outputs_root, candidates, version.name)
     now = {"inputs": version.inputs, "code": recipe.code}
     return Preview(
         version=version.name,
         folder=str(version.folder),
         compared_with=name,
-        stages=explain(session.sources, standing, session.choice, now, before, list(session.stamps)),
+        stages=explain(session.sources, standing, session.choice, now, before, list(session.file_states), changes.of),
         interrupted=len(found),
     )
 
@@ -164,7 +169,7 @@ def choose(sources: SourceTable, settings: RunSettings, recipe: Recipe) -> Choic
     CatalogError
         When they name a source that the catalog does not have.
     """
-    asking = {name for name, survey in recipe.surveys.items() if hasattr(survey.observatory, "client")}
+    asking = {name for name, survey in recipe.surveys.items() if isinstance(survey.observatory, AsksArchive)}
     return Choice(
         stages=tuple(settings.stages),
         sources=_selected(sources, settings),

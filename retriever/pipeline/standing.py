@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from retriever.identity import Digests, digest_each, join_digests
+from retriever.observatories.requests import request_digests
+from retriever.pipeline.legacy import WithLegacy, legacy_inputs, legacy_key
 from retriever.pipeline.plan import SurveyState, derive
 from retriever.pipeline.recipe import Recipe
 from retriever.source import SourceTable
@@ -11,8 +14,9 @@ from retriever.store.batch import Batch
 from retriever.store.database import Database
 from retriever.store.products import Packed, Products, Stored, made, pack_products, without_made
 from retriever.store.segments import sizes_below
+from retriever.verbs import HasFileStates, Observatory
 
-__all__ = ["SegmentRow", "Standing", "segment_sizes", "stamps_of", "stand"]
+__all__ = ["SegmentRow", "Standing", "file_states_of", "raw_inputs", "segment_sizes", "stand"]
 
 SegmentRow = tuple[str, str, int, str]
 """Root, path, size, digest of a segment."""
@@ -43,7 +47,7 @@ class Standing:
 def stand(
     recipe: Recipe,
     sources: SourceTable,
-    stamps: Mapping[str, Sequence[str]],
+    file_states: Mapping[str, Sequence[str]],
     database: Database | None,
     unknown: Iterable[Batch] = (),
     fetched_after: datetime | None = None,
@@ -52,6 +56,8 @@ def stand(
 
     Parameters
     ----------
+    file_states
+        States of the sources' files, of those observatories that read files.
     database
         None where there is no database yet.
     unknown
@@ -60,7 +66,8 @@ def stand(
         Raw data that was fetched before is to be fetched again; None where all counts.
     """
     on_disk = segment_sizes(recipe)
-    keys = [spec.key for specs in recipe.specs.values() for spec in specs.values()]
+    before = {name: legacy_key(survey.observatory) for name, survey in recipe.surveys.items()}
+    keys = [*(spec.key for specs in recipe.specs.values() for spec in specs.values()), *before.values()]
     ids = database.known_stage_ids(keys) if database else {}
     segments: dict[int, SegmentRow] = database.segments(ids.values()) if database and ids else {}
     packed = {key: database.packed_products(ids[key]) if database and key in ids else [] for key in keys}
@@ -72,20 +79,27 @@ def stand(
             known = _known(already, batch.stage_key, products)
             products.append(pack_products(without_made(batch.tables["sources"], known), number))
     present = {number: one for number, one in segments.items() if on_disk.get((one[0], one[1])) == one[2]}
-    stored = {
-        name: Stored({stage: packed[spec.key] for stage, spec in of_stages.items()})
-        for name, of_stages in recipe.specs.items()
+    asked = {
+        name: raw_inputs(survey.observatory, sources, file_states.get(name)) for name, survey in recipe.surveys.items()
     }
+    stored = {
+        name: WithLegacy(
+            Stored({stage: packed[spec.key] for stage, spec in of_stages.items()}),
+            packed[before[name]], legacy_inputs(sources, file_states.get(name)), asked[name],
+        )
+        for name, of_stages in recipe.specs.items()
+    }  # fmt: skip
     stale: frozenset[int] = frozenset()
     if fetched_after is not None and database:
         raw = [
-            ids[of["download"].key]
+            ids[key]
             for name, of in recipe.specs.items()
-            if of["download"].key in ids and name not in stamps
+            for key in (of["download"].key, before[name])
+            if key in ids and name not in file_states
         ]
         stale = frozenset(database.segments_before(raw, fetched_after))
     return Standing(
-        states={name: derive(sources, stored[name], present, stamps.get(name), stale) for name in recipe.specs},
+        states={name: derive(sources, asked[name], stored[name], present, stale) for name in recipe.specs},
         products=stored,
         segments=present,
         stale=stale,
@@ -108,11 +122,16 @@ def segment_sizes(recipe: Recipe) -> dict[tuple[str, str], int]:
     return found
 
 
-def stamps_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
-    """What observatories can tell cheaply of the state of their data, by name."""
-    found = {}
-    for name, survey in recipe.surveys.items():
-        stamps = getattr(survey.observatory, "stamps", None)
-        if stamps is not None:
-            found[name] = list(stamps(sources))
-    return found
+def file_states_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
+    """States of the sources' files, of those observatories that read files, by name."""
+    return {
+        name: list(survey.observatory.states(sources))
+        for name, survey in recipe.surveys.items()
+        if isinstance(survey.observatory, HasFileStates)
+    }
+
+
+def raw_inputs(observatory: Observatory, sources: SourceTable, file_states: Sequence[str] | None) -> Digests:
+    """Inputs of raw products: name and request, and the state of the files where they are read from files."""
+    asked = request_digests(observatory, sources)
+    return asked if file_states is None else join_digests(asked, digest_each(one.encode() for one in file_states))

@@ -20,6 +20,7 @@ from retriever.stages.attempt import Failure, attempt
 from retriever.stages.download import download
 from retriever.stages.reduce import reduce
 from retriever.stages.simulate import simulate
+from retriever.verbs import AsksArchive, ResolvesNames
 
 __all__ = ["find_source", "try_config", "try_source"]
 
@@ -54,10 +55,11 @@ def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
         ra, dec = place
         return Source(name=f"J{ra:.5f}{dec:+.5f}", ra=ra, dec=dec)
     number = re.fullmatch(r"TIC\s*(\d+)", what.strip(), re.IGNORECASE)
-    finders = [survey.observatory for survey in recipe.surveys.values() if hasattr(survey.observatory, "find_place")]
+    finders = [
+        survey.observatory for survey in recipe.surveys.values() if isinstance(survey.observatory, ResolvesNames)
+    ]
     if number and finders:
-        found: Source = finders[0].find_place(number[1])
-        return found
+        return finders[0].find_place(number[1])
     sources = catalog.load()
     row = sources.row_of(what)
     if row < 0:
@@ -85,8 +87,8 @@ def try_source(recipe: Recipe, source: Source, stages: tuple[str, ...] = STAGES)
 def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ...]) -> dict[str, Any]:
     survey = recipe.surveys[name]
     observatory: Any = survey.observatory
-    if hasattr(observatory, "client"):
-        observatory = replace(observatory, client=replace(observatory.client, inbox=None))
+    if isinstance(survey.observatory, AsksArchive):
+        observatory = replace(observatory, client=replace(survey.observatory.client, inbox=None))
     (raw,) = download(observatory, [source])
     if isinstance(raw, Failure):
         return {"failed": raw.message}

@@ -66,7 +66,7 @@ def tasks(state, choice=ALL, size=5, tried=NONE_TRIED):
 
 
 def test_nothing_there_everything_to_do_in_order_of_right_ascension() -> None:
-    found = tasks(derive(CATALOG, {}, EVERYTHING))
+    found = tasks(derive(CATALOG, CATALOG.places, {}, EVERYTHING))
     assert [task.stages for task in found] == [STAGES] * 3
     assert [task.rows.size for task in found] == [5, 5, 2]
     ra = CATALOG.ra[np.concatenate([task.rows for task in found])]
@@ -74,13 +74,13 @@ def test_nothing_there_everything_to_do_in_order_of_right_ascension() -> None:
 
 
 def test_everything_there_nothing_to_do() -> None:
-    state = derive(CATALOG, rows(dict.fromkeys(STAGES, DONE)), EVERYTHING)
+    state = derive(CATALOG, CATALOG.places, rows(dict.fromkeys(STAGES, DONE)), EVERYTHING)
     assert tasks(state) == []
     assert all((state.outcome(stage) == Outcome.DONE).all() for stage in STAGES)
 
 
 def test_work_is_grouped_by_the_segment_that_holds_the_input() -> None:
-    found = tasks(derive(CATALOG, rows({"download": DONE, "reduce": DONE}), EVERYTHING), size=100)
+    found = tasks(derive(CATALOG, CATALOG.places, rows({"download": DONE, "reduce": DONE}), EVERYTHING), size=100)
     assert [task.stages for task in found] == [("analyze", "simulate")] * 4
     assert sorted((task.segments["reduce"], sorted(task.rows.tolist())) for task in found) == [
         (100 + k, [3 * k, 3 * k + 1, 3 * k + 2]) for k in range(4)
@@ -90,7 +90,7 @@ def test_work_is_grouped_by_the_segment_that_holds_the_input() -> None:
 def test_a_missing_file_makes_its_products_again_and_nothing_else() -> None:
     told = rows(dict.fromkeys(STAGES, DONE))
     for number, stage in enumerate(STAGES):
-        found = tasks(derive(CATALOG, told, EVERYTHING - {number * 100}))
+        found = tasks(derive(CATALOG, CATALOG.places, told, EVERYTHING - {number * 100}))
         assert [(task.stages, sorted(task.rows.tolist())) for task in found] == [((stage,), [0, 1, 2])]
 
 
@@ -98,7 +98,7 @@ def test_a_changed_answer_makes_its_source_pending() -> None:
     told = entries(dict.fromkeys(STAGES, DONE))
     asked, outcome, segment, row, _, name = told["download"][4]
     told["download"].append((asked, outcome, segment, row, RAW[::-1], name))
-    state = derive(CATALOG, {stage: products(found) for stage, found in told.items()}, EVERYTHING)
+    state = derive(CATALOG, CATALOG.places, {stage: products(found) for stage, found in told.items()}, EVERYTHING)
     for stage in STAGES[1:]:
         assert np.flatnonzero(state.outcome(stage) == Outcome.PENDING).tolist() == [4]
     assert (state.outcome("download") == Outcome.DONE).all()
@@ -115,18 +115,18 @@ def test_a_changed_catalog_row_makes_its_source_pending_and_a_moved_one_is_asked
     }
     columns["mag"][2] += 1
     columns["ra"][7] += 0.01
-    state = derive(SourceTable.from_columns(**columns), told, EVERYTHING)
+    changed = SourceTable.from_columns(**columns)
+    state = derive(changed, changed.places, told, EVERYTHING)
     assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [7]
     assert np.flatnonzero(state.outcome("analyze") == Outcome.PENDING).tolist() == [2, 7]
 
 
-def test_a_changed_stamp_is_asked_for_again() -> None:
-    stamps = ["x"] * N
+def test_a_changed_input_is_asked_for_again() -> None:
     asked = join_digests(CATALOG.places, digest_each([b"x"] * N))
     told = {"download": products([(asked[k], 0, 0, k, RAW, CATALOG.name[k]) for k in range(N)])}
-    assert (derive(CATALOG, told, EVERYTHING, stamps).outcome("download") == Outcome.DONE).all()
-    stamps[3] = "y"
-    state = derive(CATALOG, told, EVERYTHING, stamps)
+    assert (derive(CATALOG, asked, told, EVERYTHING).outcome("download") == Outcome.DONE).all()
+    asked[3] = b"0" * 31 + b"1"
+    state = derive(CATALOG, asked, told, EVERYTHING)
     assert np.flatnonzero(state.outcome("download") == Outcome.PENDING).tolist() == [3]
 
 
@@ -135,6 +135,7 @@ def test_failures_block_what_stands_on_them_and_empty_is_empty() -> None:
     reduce = [None, None, Outcome.FAILED, Outcome.EMPTY, *[Outcome.DONE] * (N - 4)]
     state = derive(
         CATALOG,
+        CATALOG.places,
         rows(
             {
                 "download": download,
@@ -160,12 +161,12 @@ def test_failures_block_what_stands_on_them_and_empty_is_empty() -> None:
 
 
 def test_part_of_the_work() -> None:
-    state = derive(CATALOG, {}, EVERYTHING)
+    state = derive(CATALOG, CATALOG.places, {}, EVERYTHING)
     some = Choice(stages=("download", "reduce"), sources=np.arange(N) < 4)
     (task,) = tasks(state, choice=some)
     assert (task.stages, sorted(task.rows.tolist())) == (("download", "reduce"), [0, 1, 2, 3])
     assert tasks(state, choice=Choice(stages=("analyze",), sources=ALL.sources)) == []
-    half = derive(CATALOG, rows({"download": DONE}), EVERYTHING)
+    half = derive(CATALOG, CATALOG.places, rows({"download": DONE}), EVERYTHING)
     assert {task.stages for task in tasks(half, choice=Choice(stages=("reduce", "simulate"), sources=ALL.sources))} == {
         ("reduce",)
     }
@@ -173,7 +174,7 @@ def test_part_of_the_work() -> None:
 
 def test_raw_data_that_is_fetched_again_is_judged_before_what_stands_on_it() -> None:
     told = rows({"download": DONE, "reduce": DONE})
-    state = derive(CATALOG, told, EVERYTHING - {0})
+    state = derive(CATALOG, CATALOG.places, told, EVERYTHING - {0})
     found = {task.stages: sorted(task.rows.tolist()) for task in tasks(state, size=100) if "download" in task.stages}
     assert found == {("download",): [0, 1, 2]}
 
@@ -187,7 +188,7 @@ OUTCOME = st.sampled_from([Outcome.DONE, Outcome.EMPTY, Outcome.FAILED, None])
     st.sets(st.integers(0, 400)),
 )
 def test_each_pending_source_is_in_one_task_with_all_its_inputs(outcomes, size, gone) -> None:
-    state = derive(CATALOG, rows(outcomes), EVERYTHING - gone)
+    state = derive(CATALOG, CATALOG.places, rows(outcomes), EVERYTHING - gone)
     found = tasks(state, size=size)
     seen: set[int] = set()
     for task in found:
@@ -212,4 +213,4 @@ def test_each_pending_source_is_in_one_task_with_all_its_inputs(outcomes, size, 
 def test_names_of_tasks_stages() -> None:
     assert STAGES == ("download", "reduce", "analyze", "simulate")
     with pytest.raises(KeyError):
-        derive(CATALOG, {}, EVERYTHING).outcome("process")
+        derive(CATALOG, CATALOG.places, {}, EVERYTHING).outcome("process")
