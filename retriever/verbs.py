@@ -9,7 +9,7 @@ every key.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
-
-if TYPE_CHECKING:
-    from retriever.client.http import Client
 
 __all__ = [
     "NO_RESULT",
@@ -144,8 +141,8 @@ class AsksArchive(Protocol):
     """
 
     @property
-    def client(self) -> "Client":
-        """How the archive is asked."""
+    def client(self) -> Any:
+        """How the archive is asked: a `retriever.client.http.Client`, of which this module knows nothing."""
         ...
 
 
