@@ -8,16 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for, token_for
 from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_bytes
-from retriever.observatories.bounds import not_asked, reason_not_to_ask
-from retriever.observatories.requests import NOT_ASKED, place, request_text
+from retriever.observatories.bounds import not_asked, reason_not_to_ask, reasons_not_to_ask
+from retriever.observatories.requests import NOT_ASKED, constant, place, places, request_text
 from retriever.rawtable import RawPhotometry
-from retriever.source import Source
+from retriever.source import Source, SourceTable
 from retriever.verbs import NO_RESULT
 
 __all__ = ["ATLASObservatory"]
@@ -98,13 +101,33 @@ class ATLASObservatory:
         known = all(map(math.isfinite, (source.pmra, source.pmdec, source.epoch)))
         if known and (source.pmra or source.pmdec):
             asked |= {
-                "propermotion_ra": round(source.pmra, 4),
-                "propermotion_dec": round(source.pmdec, 4),
-                "radec_epoch_year": round(source.epoch, 4),
+                "propermotion_ra": float(np.round(source.pmra, 4)),
+                "propermotion_dec": float(np.round(source.pmdec, 4)),
+                "radec_epoch_year": float(np.round(source.epoch, 4)),
             }
-        asked |= {"mjd_min": self.start} if self.start is not None else {}
-        asked |= {"mjd_max": self.stop} if self.stop is not None else {}
-        return {**asked, "use_reduced": self.reduced}
+        return {**asked, **self._selection}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n = len(sources)
+        ra, dec = places(sources, None)
+        motion = {"propermotion_ra": sources.pmra, "propermotion_dec": sources.pmdec, "radec_epoch_year": sources.epoch}
+        known = np.logical_and.reduce([np.isfinite(column) for column in motion.values()])
+        still = ~known | ((sources.pmra == 0) & (sources.pmdec == 0))
+        return {
+            NOT_ASKED: reasons_not_to_ask(sources, min_dec=self.min_dec, max_mag=self.max_mag),
+            "ra": ra,
+            "dec": dec,
+            **{key: np.ma.MaskedArray(np.round(column, 4), mask=still) for key, column in motion.items()},
+            **{key: constant(value, n) for key, value in self._selection.items()},
+        }
+
+    @property
+    def _selection(self) -> dict[str, Any]:
+        """The part of a request that is the same for all sources."""
+        start = {"mjd_min": self.start} if self.start is not None else {}
+        stop = {"mjd_max": self.stop} if self.stop is not None else {}
+        return {**start, **stop, "use_reduced": self.reduced}
 
     def _hand_in(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
         """Hand in the task of a source, or find that it was before; gives its address."""
