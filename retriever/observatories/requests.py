@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.astrometry import moved
+from retriever.errors import ConfigError
 from retriever.identity import Digests, digest_each
 from retriever.source import PLACE_ARCSEC, Source, SourceTable
 from retriever.verbs import Observatory, RequestsInColumns, StatesRequest, describe
@@ -86,6 +87,11 @@ def request_digests(observatory: Observatory, sources: SourceTable) -> Digests:
 
     An observatory that gives its requests in columns is asked for these; the digests are the same.
 
+    Raises
+    ------
+    ConfigError
+        When a request has other than finite JSON values.
+
     Examples
     --------
     >>> from retriever.observatories.demo import DemoObservatory
@@ -98,7 +104,10 @@ def request_digests(observatory: Observatory, sources: SourceTable) -> Digests:
     for other, digests in known:
         if other is observatory:
             return digests
-    digests = digest_each(_all_encoded(observatory, sources))
+    try:
+        digests = digest_each(_all_encoded(observatory, sources))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a request of survey {observatory.survey} is no JSON ({error}); mend its class") from error
     known.append((observatory, digests))
     return digests
 
@@ -170,7 +179,7 @@ def _encoded(name: str, request: Mapping[str, Any]) -> bytes:
 
     Writing millions of such numbers as text would take longer than all else.
     """
-    keys = sorted(key for key, value in request.items() if type(value) is float)
+    keys = sorted(key for key, value in request.items() if isinstance(value, float))
     rest = {key: value for key, value in request.items() if key not in keys}
     numbers = np.array([request[key] for key in keys], "<f8") + 0.0
     if not np.isfinite(numbers).all():
@@ -220,9 +229,9 @@ def _encoded_alike(names: NDArray[np.str_], columns: Mapping[str, NDArray[Any]])
     for key, column in columns.items():
         shared = column.dtype.kind == "O" and all(cell is column[0] for cell in column[1:])
         label = json.dumps(key).replace("%", "%%")
-        if column.dtype.kind == "f" or (shared and type(column[0]) is float):
+        if column.dtype.kind == "f" or (shared and isinstance(column[0], float)):
             numbers[key] = column.astype("<f8")
-        elif column.dtype.kind == "O" and any(type(cell) is float for cell in column.tolist()):
+        elif column.dtype.kind == "O" and any(isinstance(cell, float) for cell in column.tolist()):
             raise TypeError(
                 f"the request column {key!r} has numbers among other objects; give them as an array of floats"
             )

@@ -66,7 +66,7 @@ class WithLegacy(Mapping[str, Products]):
         self._stored, self._packed, self._before, self._inputs = stored, packed, inputs_before, inputs
 
     def __getitem__(self, stage: str) -> Products:
-        if stage != "download" or not self._packed:
+        if stage != "download":
             return self._stored[stage]
         return _joined(self._answers(Products.unpack(self._packed)), self._stored[stage])
 

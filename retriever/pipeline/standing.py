@@ -82,13 +82,13 @@ def stand(
     asked = {
         name: raw_inputs(survey.observatory, sources, file_states.get(name)) for name, survey in recipe.surveys.items()
     }
-    stored = {
-        name: WithLegacy(
-            Stored({stage: packed[spec.key] for stage, spec in of_stages.items()}),
-            packed[before[name]], legacy_inputs(sources, file_states.get(name)), asked[name],
-        )
+    stored: dict[str, Mapping[str, Products]] = {
+        name: Stored({stage: packed[spec.key] for stage, spec in of_stages.items()})
         for name, of_stages in recipe.specs.items()
-    }  # fmt: skip
+    }
+    for name in (name for name, key in before.items() if packed[key]):
+        inputs_before = legacy_inputs(sources, file_states.get(name))
+        stored[name] = WithLegacy(stored[name], packed[before[name]], inputs_before, asked[name])
     stale: frozenset[int] = frozenset()
     if fetched_after is not None and database:
         raw = [
