@@ -172,14 +172,16 @@ class ATLASObservatory:
 
     def _photometry(self, source: Source, answer: Answer | None) -> RawPhotometry:
         request = self.request(source)
-        told = {
+        provenance = {
             "address": f"{self.url}/queue/", "request": json.dumps(_form(request)), "asked": request_text(request),
             "status": "200",
         }  # fmt: skip
         if answer is None:
-            return RawPhotometry(tables=(), provenance=told)
+            return RawPhotometry(tables=(), provenance=provenance)
         table = read_bytes(answer.body.lstrip(b"#"), "atlas.txt")
-        return RawPhotometry(tables=(table,) if table.n_rows else (), provenance={**told, "fetched": answer.fetched})
+        return RawPhotometry(
+            tables=(table,) if table.n_rows else (), provenance={**provenance, "fetched": answer.fetched}
+        )
 
     def _token(self) -> str:
         """The token of the user, from the environment or by a login."""

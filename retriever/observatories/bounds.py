@@ -48,21 +48,21 @@ def reasons_not_to_ask(
     >>> reasons_not_to_ask(table, min_dec=-30.0).tolist()
     ['south of min_dec', None]
     """
-    found = np.full(len(sources), None, object)
+    reasons = np.full(len(sources), None, object)
     with np.errstate(invalid="ignore"):
         if max_mag is not None:
-            found[sources.mag > max_mag] = FAINT
+            reasons[sources.mag > max_mag] = FAINT
         if max_dec is not None:
-            found[sources.dec > max_dec] = NORTH
+            reasons[sources.dec > max_dec] = NORTH
         if min_dec is not None:
-            found[sources.dec < min_dec] = SOUTH
-    return found
+            reasons[sources.dec < min_dec] = SOUTH
+    return reasons
 
 
 def nothing(reason: str, request: Mapping[str, Any], address: str = "") -> RawPhotometry:
     """The answer that a survey has nothing, and why."""
-    told = {"address": address, "request": "", "asked": request_text(request), "status": reason}
-    return RawPhotometry(tables=(), provenance=told)
+    provenance = {"address": address, "request": "", "asked": request_text(request), "status": reason}
+    return RawPhotometry(tables=(), provenance=provenance)
 
 
 def not_asked(request: Mapping[str, Any]) -> RawPhotometry | None:

@@ -39,9 +39,9 @@ def invoke(client: Client, url: str, service: str, params: dict[str, Any], keep:
         answer = client.post(
             f"{url}/api/v0/invoke", {"request": json.dumps(request, sort_keys=True)}, check=_check_json, about=keep
         )
-        told = json.loads(answer.body)
-        rows += told.get("data", [])
-        if page >= int(told.get("paging", {}).get("pagesFiltered", 1) or 1):
+        reply = json.loads(answer.body)
+        rows += reply.get("data", [])
+        if page >= int(reply.get("paging", {}).get("pagesFiltered", 1) or 1):
             return rows
         page += 1
 
@@ -49,14 +49,14 @@ def invoke(client: Client, url: str, service: str, params: dict[str, Any], keep:
 def _check_json(answer: Answer) -> None:
     refuse_web_page(answer.body, answer.address)
     try:
-        told = json.loads(answer.body)
-        status = told["status"]
+        reply = json.loads(answer.body)
+        status = reply["status"]
     except (ValueError, KeyError, TypeError):
         raise FetchError(f"{answer.address} answered with no JSON: {answer.text[:120]!r}", passing=True) from None
     if status == "EXECUTING":
         raise FetchError(f"{answer.address} is still at work on the question", passing=True)
     if status != "COMPLETE":
-        raise FetchError(f"{answer.address} answered with an error: {told.get('msg') or status}")
+        raise FetchError(f"{answer.address} answered with an error: {reply.get('msg') or status}")
 
 
 def products(client: Client, url: str, rows: Sequence[dict[str, Any]], keep: str) -> list[dict[str, Any]]:
@@ -64,8 +64,8 @@ def products(client: Client, url: str, rows: Sequence[dict[str, Any]], keep: str
     if not rows:
         return []
     numbers = ",".join(sorted({str(row["obsid"]) for row in rows}))
-    found = invoke(client, url, "Mast.Caom.Products", {"obsid": numbers}, keep)
-    return list({product["dataURI"]: product for product in found}.values())
+    rows_of_files = invoke(client, url, "Mast.Caom.Products", {"obsid": numbers}, keep)
+    return list({product["dataURI"]: product for product in rows_of_files}.values())
 
 
 def photometry_of(
@@ -87,7 +87,7 @@ def photometry_of(
         answer = client.get(f"{url}/api/v0.1/Download/file", {"uri": file.uri}, check=check, size=file.size, about=keep)
         tables += read or _tables(answer.body, file.name)  # one that was kept has passed its check before
         fetched = max(fetched, answer.fetched)
-    told = {"fetched": fetched} if fetched else {}
+    when = {"fetched": fetched} if fetched else {}
     return RawPhotometry(
         tables=tuple(tables),
         provenance={
@@ -96,7 +96,7 @@ def photometry_of(
             "asked": request_text(request),
             "release": ", ".join(sorted({file.kind for file in files})),
             "status": "200",
-            **told,
+            **when,
         },
         aliases=(alias,),
     )

@@ -217,8 +217,8 @@ def _encoded_rows(names: NDArray[np.str_], columns: Mapping[str, NDArray[Any]]) 
         rows = np.flatnonzero(code == pattern)
         chosen = {key: np.ma.getdata(columns[key])[rows] for k, key in enumerate(keys) if pattern >> k & 1}
         encoded[rows] = _encoded_alike(names[rows], chosen)
-    found: list[bytes] = encoded.tolist()
-    return found
+    rows_encoded: list[bytes] = encoded.tolist()
+    return rows_encoded
 
 
 def _encoded_alike(names: NDArray[np.str_], columns: Mapping[str, NDArray[Any]]) -> list[bytes]:

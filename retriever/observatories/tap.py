@@ -187,9 +187,11 @@ class TAPObservatory:
         if not sources:
             return []
         keys = [key for key in _WORDS if key in self._used]
-        upload = {"sources": {ROW: list(range(len(sources))), **{key: [one[key] for one in requests] for key in keys}}}
-        if "id" in keys and all(one["id"].isdigit() for one in requests):
-            upload["sources"]["id"] = [int(one["id"]) for one in requests]
+        upload = {
+            "sources": {ROW: list(range(len(sources))), **{key: [request[key] for request in requests] for key in keys}}
+        }
+        if "id" in keys and all(request["id"].isdigit() for request in requests):
+            upload["sources"]["id"] = [int(request["id"]) for request in requests]
         try:
             answer = ask_tap(
                 self.client, self.url, requests[0]["query"], upload=upload, asynchronous=self.asynchronous,

@@ -134,4 +134,4 @@ def file_states_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]
 def raw_inputs(observatory: Observatory, sources: SourceTable, file_states: Sequence[str] | None) -> Digests:
     """Inputs of raw products: name and request, and the state of the files where they are read from files."""
     asked = request_digests(observatory, sources)
-    return asked if file_states is None else join_digests(asked, digest_each(one.encode() for one in file_states))
+    return asked if file_states is None else join_digests(asked, digest_each(state.encode() for state in file_states))

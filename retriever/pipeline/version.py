@@ -247,8 +247,8 @@ def environment() -> dict[str, str]:
 
 def _simd() -> str:
     """Instruction sets of the processor that numpy uses, on which the last bit of its functions depends."""
-    told = np.show_config(mode="dicts")
-    extensions = told.get("SIMD Extensions", {}) if isinstance(told, dict) else {}
+    config = np.show_config(mode="dicts")
+    extensions = config.get("SIMD Extensions", {}) if isinstance(config, dict) else {}
     return " ".join([*extensions.get("baseline", []), *extensions.get("found", [])]) or "unknown"
 
 
