@@ -49,6 +49,7 @@ def fill(folder: Path, address: str, done: int) -> None:
     from retriever.config import CONFIG_FOLDER, frozen_yaml
     from retriever.graph import GRAPH
     from retriever.identity import digest_each, join_digests
+    from retriever.observatories.requests import request_digests
     from retriever.pipeline.session import open_session
     from retriever.store import history
     from retriever.store.batch import Batch
@@ -61,7 +62,10 @@ def fill(folder: Path, address: str, done: int) -> None:
     session = open_session(config)
     sources, recipe = session.sources, session.recipe
     raw = digest_each(name.encode() for name in sources.name.tolist())
-    inputs = {"download": sources.places, **dict.fromkeys(GRAPH.names[1:], join_digests(raw, sources.digests))}
+    inputs = {
+        "download": request_digests(recipe.surveys["demo"].observatory, sources),
+        **dict.fromkeys(GRAPH.names[1:], join_digests(raw, sources.digests)),
+    }
     specs = recipe.specs["demo"]
     order = np.argsort(sources.ra[:done])
     rng = np.random.default_rng(2)

@@ -10,9 +10,12 @@ The method for one source or light curve is the definition. Beside it a componen
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.detection import Analyzed, Detection, Simulated
 from retriever.errors import DataError
@@ -31,6 +34,7 @@ __all__ = [
     "NO_RESULT",
     "VERBS",
     "Analysis",
+    "AsksArchive",
     "BatchAnalysis",
     "BatchFinder",
     "BatchQuality",
@@ -38,15 +42,36 @@ __all__ = [
     "BatchSimulator",
     "Catalog",
     "Finder",
+    "HasFileStates",
     "Observatory",
     "Quality",
     "Reducer",
+    "RequestsInColumns",
+    "ResolvesNames",
     "Simulator",
+    "StatesRequest",
+    "describe",
     "each",
+    "no_result_with",
 ]
 
 NO_RESULT: Mapping[str, Any] = {"result": False}
 """Field metadata of a parameter that cannot change a result, such as the folder that files lie in."""
+
+
+def no_result_with(name: str) -> Mapping[str, Any]:
+    """Field metadata of a parameter that changes no result where another field is given.
+
+    Examples
+    --------
+    The address of a service, where the release of its data is stated: ``field(default="",
+    metadata=no_result_with("release"))``.
+
+    >>> dict(no_result_with("release"))
+    {'no_result_with': 'release'}
+    """
+    return {"no_result_with": name}
+
 
 VERBS = {
     "catalog": "load",
@@ -71,11 +96,8 @@ class Catalog(Protocol):
 class Observatory(Protocol):
     """Where raw photometry comes from.
 
-    An observatory may also have ``stamps(sources) -> list[str]``: what it can tell cheaply, without fetching, of the
-    state of each source's data (such as names, sizes and times of files). A changed stamp makes a source pending.
-
-    One that asks an archive has a field `client` (`retriever.client.http.Client`), and is left alone when
-    ``run.offline=true``. Answers that it asks for with ``about=...`` are kept until they are safe on disk.
+    Beyond this an observatory may have one or several of `StatesRequest`, `RequestsInColumns`, `HasFileStates`,
+    `AsksArchive` and `ResolvesNames`.
     """
 
     @property
@@ -85,6 +107,66 @@ class Observatory(Protocol):
 
     def fetch(self, sources: Sequence[Source]) -> Iterable[RawPhotometry | Exception]:
         """Give an answer for each source, in their order; an exception in place of the answer that failed."""
+        ...
+
+
+@runtime_checkable
+class StatesRequest(Protocol):
+    """An observatory that says what it asks for a source.
+
+    Raw data is kept by this request: a changed one is asked again, and nothing else is. `fetch` builds what it sends
+    from the same mapping. An observatory without it is taken to ask by all of its fields and the place to 0.1 arcsec.
+    """
+
+    def request(self, source: Source) -> Mapping[str, Any]:
+        """Give all that shapes the answer, as JSON values: place, radius, ids, cuts, bands, release.
+
+        A source that the archive is not asked for has ``{"not asked": reason}``.
+        """
+        ...
+
+
+@runtime_checkable
+class RequestsInColumns(Protocol):
+    """An observatory that gives the requests of a whole table at once, for catalogs of a million sources."""
+
+    def request_columns(self, sources: SourceTable) -> Mapping[str, NDArray[Any]]:
+        """Give a column for each key of the requests; row k is `request` of source k.
+
+        A masked entry, or None in a column of objects, means that the request does not have the key. Where the column
+        "not asked" has an entry, it is the only key of that request.
+        """
+        ...
+
+
+@runtime_checkable
+class HasFileStates(Protocol):
+    """An observatory that reads files, and tells without reading them in which state they are."""
+
+    def states(self, sources: SourceTable) -> list[str]:
+        """Give names, sizes and times of each source's files. A changed state makes a source pending."""
+        ...
+
+
+@runtime_checkable
+class AsksArchive(Protocol):
+    """An observatory that asks an archive, and that is left alone when ``run.offline=true``.
+
+    Answers that it asks for with ``about=...`` are kept until they are safe on disk.
+    """
+
+    @property
+    def client(self) -> Any:
+        """How the archive is asked: a `retriever.client.http.Client`, of which this module knows nothing."""
+        ...
+
+
+@runtime_checkable
+class ResolvesNames(Protocol):
+    """An observatory whose archive knows the places of stars by their numbers."""
+
+    def find_place(self, number: str) -> Source:
+        """Give the star of a number, as a source."""
         ...
 
 
@@ -200,3 +282,36 @@ def each(fetch_one: Any, sources: Sequence[Source]) -> Iterator[RawPhotometry | 
             yield fetch_one(source)
         except (DataError, OSError) as error:
             yield error
+
+
+def describe(component: Any) -> dict[str, Any]:
+    """A component as plain data: its class, and the fields that can change a result.
+
+    Examples
+    --------
+    >>> from retriever.quality.standard import StandardQuality
+    >>> describe(StandardQuality(max_offset=5.0))
+    {'class': 'retriever.quality.standard.StandardQuality', 'fields': {'use_flags': True, 'max_offset': 5.0}}
+    """
+    kind = type(component)
+    return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "fields": {
+            spec.name: _plain(getattr(component, spec.name))
+            for spec in fields(component)
+            if spec.metadata.get("result", True)
+            and not ("no_result_with" in spec.metadata and getattr(component, spec.metadata["no_result_with"]))
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return describe(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

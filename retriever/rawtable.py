@@ -143,12 +143,25 @@ class RawPhotometry:
         return self.n_rows == 0
 
     def digest(self) -> str:
-        """Digest of every value, type, mask, unit and header of the answer."""
-        parts: list[Any] = []
+        """Digest of every value, type, shape, mask, unit and header of the answer; values under a mask do not count.
+
+        Examples
+        --------
+        >>> row = RawTable(columns={"x": np.array([1.0])})
+        >>> two_rows = RawTable(columns={"x": np.array([1.0, 1.0])})
+        >>> RawPhotometry(tables=(row, row)).digest() == RawPhotometry(tables=(two_rows,)).digest()
+        False
+        """
+        parts: list[Any] = [f"{len(self.tables)} tables".encode()]
         for table in self.tables:
-            parts += [table.schema().encode(), json.dumps([*table.headers, table.origin]).encode()]
+            shapes = [column.shape for column in table.columns.values()]
+            words = json.dumps([table.schema(), shapes, *table.headers, table.origin]).encode()
+            parts += [b"%d:" % len(words), words]  # the sizes of all that follows are in the words
             for column in table.columns.values():
+                values = np.ma.getdata(column)
                 if isinstance(column, np.ma.MaskedArray):
-                    parts.append(np.ma.getmaskarray(column).tobytes())
-                parts.append(np.ascontiguousarray(np.ma.getdata(column)))
+                    mask = np.ma.getmaskarray(column)
+                    parts.append(mask.tobytes())
+                    values = np.where(mask, np.zeros((), values.dtype), values)
+                parts.append(np.ascontiguousarray(values))
         return digest_bytes(*parts)

@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 PLACE_ARCSEC = 0.1
 """Two positions closer than about this ask an archive for the same place."""
 
+PLACE_DECIMALS = 9
+"""Decimals of positions in degrees: 4 microarcsec. The last bits of a float differ between processors."""
+
 _NUMBERS = ("ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err")
 
 
@@ -79,7 +82,7 @@ class SourceTable:
     Attributes
     ----------
     name, ra, dec, pmra, pmdec, parallax, epoch, mag, mag_err, band
-        Arrays of one length; see `Source`.
+        Arrays of one length; see `Source`. Positions are rounded to 1e-9 degrees.
     aliases
         One tuple of names per source, or empty when no source has any.
     extra
@@ -199,6 +202,9 @@ class SourceTable:
                 f"source {str(self.name[row])!r} has ra={self.ra[row]:g}, dec={self.dec[row]:g}; "
                 "positions are in degrees with 0 <= ra < 360 and -90 <= dec <= 90"
             )
+        # what is digested is what is used
+        object.__setattr__(self, "ra", np.round(self.ra, PLACE_DECIMALS) % 360.0)
+        object.__setattr__(self, "dec", np.round(self.dec, PLACE_DECIMALS))
 
     def __len__(self) -> int:
         return int(self.name.size)
@@ -258,7 +264,7 @@ class SourceTable:
 
     @cached_property
     def places(self) -> Digests:
-        """Name and place of each source to 0.1 arcsec: what an archive is asked for."""
+        """Name and place of each source to 0.1 arcsec: what raw data was kept by before it was kept by request."""
         per_degree = round(3600 / PLACE_ARCSEC)
         right = np.rint(self.ra * per_degree).astype(np.int64) % (360 * per_degree)
         up = np.rint(self.dec * per_degree).astype(np.int64)

@@ -22,6 +22,36 @@ def test_every_difference_shows_in_the_digest() -> None:
     assert answer(x=x).digest() == answer(x=x.copy()).digest()
 
 
+def test_how_rows_are_split_into_tables_shows_in_the_digest() -> None:
+    def tables(*parts: list[float]) -> RawPhotometry:
+        return RawPhotometry(tables=tuple(RawTable(columns={"x": np.array(part)}) for part in parts))
+
+    variants = [tables([1.0, 1.0]), tables([1.0], [1.0]), tables([1.0, 1.0], []), tables([], [1.0, 1.0])]
+    assert len({one.digest() for one in variants}) == len(variants)
+    square, flat = np.ones((2, 2)), np.ones((1, 4))
+    assert answer(x=square).digest() != answer(x=flat).digest()
+
+
+def test_a_value_moved_between_columns_or_headers_shows_in_the_digest() -> None:
+    x, y = np.array([1, 2], np.int16), np.array([3, 4], np.int16)
+    assert answer(x=x, y=y).digest() != answer(x=y, y=x).digest()
+    one, other = (
+        RawPhotometry(tables=(RawTable(columns={}, headers=headers, origin=origin),))
+        for headers, origin in ((("a", "b"), "c"), (("a",), "b"))
+    )
+    assert one.digest() != other.digest()
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], ["a", "bb", ""], [1, 2, 3], [True, False, True]])
+def test_values_under_a_mask_do_not_count(values: list) -> None:
+    mask = [False, True, False]
+    column, other = np.ma.MaskedArray(values, mask=mask), np.ma.MaskedArray(values, mask=mask)
+    other.data[1] = values[0]
+    assert answer(x=column).digest() == answer(x=other).digest()
+    other.data[2] = values[1]
+    assert answer(x=column).digest() != answer(x=other).digest()
+
+
 def test_provenance_is_no_part_of_the_digest() -> None:
     tables = answer(x=np.ones(2)).tables
     assert RawPhotometry(tables=tables, provenance={"fetched": "now"}).digest() == RawPhotometry(tables=tables).digest()

@@ -67,3 +67,14 @@ def test_sources_and_aliases() -> None:
     assert named.row_of("nobody") == -1
     assert named.source(1).extra == {"teff": 2}
     assert named.source(1).aliases == ("b", "beta")
+
+
+def test_positions_are_rounded_so_that_the_last_bits_do_not_count() -> None:
+    rough = table(ra=[0.0, np.nextafter(10.0, 11), 359.9], dec=[-90.0, 1e-12, np.nextafter(45.0, 46)])
+    assert rough.digests.tolist() == table().digests.tolist()
+    assert rough.ra.tolist() == [0.0, 10.0, 359.9] and rough.dec.tolist() == [-90.0, 0.0, 45.0]
+    assert table(ra=[0.0, 10.000000002, 359.9]).digests[1] != table().digests[1]
+    around = table(ra=[0.0, 10.0, np.nextafter(360.0, 0)])
+    assert around.ra[2] == 0.0
+    again = rough.take(np.arange(3))
+    assert again.digests.tolist() == rough.digests.tolist()

@@ -1,4 +1,4 @@
-"""Downloaded catalogs on disk: a Parquet file each that is never changed, with its provenance beside it."""
+"""Downloaded catalogs on disk: a Parquet file each that is never changed, and beside it its provenance."""
 
 import hashlib
 import json
@@ -56,12 +56,16 @@ class FrozenCatalogs:
         What is asked for, as plain data; whoever asks the same gets the file that is there.
     reference
         What to cite.
+    before
+        The request as files of earlier versions state it, which left out the address, and under "address" the places
+        that such a file may have come from; None where nothing was left out.
     """
 
     folder: Path
     name: str
     request: Mapping[str, Any]
     reference: str
+    before: Mapping[str, Any] | None = None
 
     def get(self, client: Client, fetch: Callable[[Path], Fetched], key: str) -> tuple[Path, tuple[str, ...]]:
         """The file of this request: that on disk, or a new one where there is none or it is to be refreshed.
@@ -107,10 +111,17 @@ class FrozenCatalogs:
         found = [
             (provenance.get("fetched", ""), path.with_suffix(".parquet"))
             for path in sorted(self.folder.glob(f"{_plain(self.name)}_*.json"))
-            if (provenance := _provenance(path)).get("request") == self._request()
+            if self._is_of_this_request(provenance := _provenance(path))
         ]
         found = [(fetched, path) for fetched, path in found if path.exists()]
         return max(found)[1] if found else None
+
+    def _is_of_this_request(self, provenance: Mapping[str, Any]) -> bool:
+        if provenance.get("request") == self._request():
+            return True
+        if self.before is None or provenance.get("address") not in self.before["address"]:
+            return False
+        return bool(provenance.get("request") == {key: value for key, value in self.before.items() if key != "address"})
 
     def _request(self) -> Any:
         return json.loads(json.dumps(self.request, sort_keys=True))

@@ -15,6 +15,8 @@ __all__ = ["RandomCatalog"]
 class RandomCatalog:
     """Sources spread evenly over the sky; the first n are the same for every size.
 
+    Places are rounded to 1e-6 degrees and magnitudes to 1e-4, so that they are the same on every processor.
+
     Parameters
     ----------
     size
@@ -48,8 +50,8 @@ class RandomCatalog:
         )
         return SourceTable.from_columns(
             name=[f"random_{number:06d}" for number in range(self.size)],
-            ra=360.0 * ra,
-            dec=np.degrees(np.arcsin(2.0 * sin_dec - 1.0)),
-            mag=self.mag_min + (self.mag_max - self.mag_min) * depth,
+            ra=np.round(360.0 * ra, 6) % 360.0,
+            dec=np.round(np.degrees(np.arcsin(2.0 * sin_dec - 1.0)), 6),
+            mag=np.round(self.mag_min + (self.mag_max - self.mag_min) * depth, 4),
             band=self.band,
         )

@@ -8,11 +8,12 @@ import numpy as np
 
 from retriever.catalogs.frozen import Fetched, FrozenCatalogs, freeze_table
 from retriever.catalogs.tabular import CatalogColumns, Loaded, Magnitude, TableCatalog
+from retriever.client.addresses import place_of
 from retriever.client.http import Client
 from retriever.client.tap import ask_tap
 from retriever.errors import CatalogError, FetchError
 from retriever.formats import read_bytes, read_table
-from retriever.interfaces import NO_RESULT
+from retriever.interfaces import NO_RESULT, no_result_with
 
 __all__ = ["Box", "Cone", "GaiaCatalog", "TAPCatalog", "VizierCatalog"]
 
@@ -77,7 +78,9 @@ class TAPCatalog(TableCatalog):
     query
         In ADQL. Its columns are mapped by `columns` and `magnitudes`.
     url
-        Address of the service.
+        Address of the service; it says what the table is where no release does.
+    release
+        Of the table; where it is given, the same table may come from any address.
     asynchronous
         Whether to ask by a job that may take long.
     name
@@ -93,7 +96,8 @@ class TAPCatalog(TableCatalog):
     """
 
     query: str = ""
-    url: str = field(default="https://tapvizier.cds.unistra.fr/TAPVizieR/tap", metadata=NO_RESULT)
+    url: str = field(default="https://tapvizier.cds.unistra.fr/TAPVizieR/tap", metadata=no_result_with("release"))
+    release: str = ""
     asynchronous: bool = field(default=False, metadata=NO_RESULT)
     name: str = "tap"
     reference: str = ""
@@ -112,9 +116,13 @@ class TAPCatalog(TableCatalog):
         return self.query
 
     def _frozen(self, query: str, urls: Sequence[str], wanted: Sequence[str]) -> Loaded:
-        request = {"query": " ".join(query.split()), "max_rows": self.max_rows}
+        asked = {"query": " ".join(query.split()), "max_rows": self.max_rows}
         files = FrozenCatalogs(
-            folder=Path(self.folder).expanduser(), name=self.name, request=request, reference=self.reference
+            folder=Path(self.folder).expanduser(),
+            name=self.name,
+            request={**asked, **({"release": self.release} if self.release else {"url": self.url})},
+            reference=self.reference,
+            before={**asked, "address": [place_of(url) for url in urls]},
         )
         path, notes = files.get(self.client, lambda scratch: self._fetch(query, urls), self.columns.name)
         return Loaded(
@@ -201,7 +209,8 @@ class GaiaCatalog(TAPCatalog):
     columns: CatalogColumns = field(default_factory=_gaia_columns)
     magnitudes: dict[str, Magnitude] = field(default_factory=gaia_magnitudes)
     epoch: float = 2016.0
-    url: str = field(default="https://gea.esac.esa.int/tap-server/tap", metadata=NO_RESULT)
+    url: str = field(default="https://gea.esac.esa.int/tap-server/tap", metadata=no_result_with("release"))
+    release: str = "DR3"
     name: str = "gaia"
     reference: str = "Gaia Collaboration, Vallenari et al. 2023, A&A 674, A1"
     table: str = "gaiadr3.gaia_source"

@@ -1,11 +1,15 @@
 """Forced photometry by ATLAS (https://fallingstar-data.com/forcedphot/apiguide/): a model for services with queues."""
 
 import json
+import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for, token_for
@@ -14,9 +18,10 @@ from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_bytes
 from retriever.interfaces import NO_RESULT
-from retriever.observatories.bounds import nothing, reason_not_to_ask
+from retriever.observatories.bounds import not_asked, reason_not_to_ask, reasons_not_to_ask
+from retriever.observatories.requests import NOT_ASKED, constant, place, places, request_text
 from retriever.rawtable import RawPhotometry
-from retriever.source import Source
+from retriever.source import Source, SourceTable
 
 __all__ = ["ATLASObservatory"]
 
@@ -87,27 +92,52 @@ class ATLASObservatory:
     # ---- one task -----------------------------------------------------------------------------------------------
 
     def request(self, source: Source) -> dict[str, Any]:
-        """What the service is asked for a source."""
-        asked: dict[str, Any] = {"ra": round(source.ra, 7), "dec": round(source.dec, 7), "send_email": False}
-        if source.pmra == source.pmra and source.pmdec == source.pmdec:
+        """What the service is asked for a source; it moves the place by the proper motion itself."""
+        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
+        if reason:
+            return {NOT_ASKED: reason}
+        ra, dec = place(source, None)
+        asked: dict[str, Any] = {"ra": ra, "dec": dec}
+        known = all(map(math.isfinite, (source.pmra, source.pmdec, source.epoch)))
+        if known and (source.pmra or source.pmdec):
             asked |= {
-                "propermotion_ra": source.pmra,
-                "propermotion_dec": source.pmdec,
-                "radec_epoch_year": source.epoch,
+                "propermotion_ra": float(np.round(source.pmra, 4)),
+                "propermotion_dec": float(np.round(source.pmdec, 4)),
+                "radec_epoch_year": float(np.round(source.epoch, 4)),
             }
-        asked |= {"mjd_min": self.start} if self.start is not None else {}
-        asked |= {"mjd_max": self.stop} if self.stop is not None else {}
-        return {**asked, "use_reduced": self.reduced}
+        return {**asked, **self._selection}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n = len(sources)
+        ra, dec = places(sources, None)
+        motion = {"propermotion_ra": sources.pmra, "propermotion_dec": sources.pmdec, "radec_epoch_year": sources.epoch}
+        known = np.logical_and.reduce([np.isfinite(column) for column in motion.values()])
+        still = ~known | ((sources.pmra == 0) & (sources.pmdec == 0))
+        return {
+            NOT_ASKED: reasons_not_to_ask(sources, min_dec=self.min_dec, max_mag=self.max_mag),
+            "ra": ra,
+            "dec": dec,
+            **{key: np.ma.MaskedArray(np.round(column, 4), mask=still) for key, column in motion.items()},
+            **{key: constant(value, n) for key, value in self._selection.items()},
+        }
+
+    @property
+    def _selection(self) -> dict[str, Any]:
+        """The part of a request that is the same for all sources."""
+        start = {"mjd_min": self.start} if self.start is not None else {}
+        stop = {"mjd_max": self.stop} if self.stop is not None else {}
+        return {**start, **stop, "use_reduced": self.reduced}
 
     def _hand_in(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
         """Hand in the task of a source, or find that it was before; gives its address."""
-        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
-        if reason:
-            return nothing(reason)
+        request = self.request(source)
+        nothing = not_asked(request)
+        if nothing is not None:
+            return nothing
         answer = self.client.post(
-            f"{self.url}/queue/", self.request(source), headers=headers, check=_check_task,
-            about=about(self.survey, source),
-        )  # fmt: skip
+            f"{self.url}/queue/", _form(request), headers=headers, check=_check_task, about=about(self.survey, source)
+        )
         return str(json.loads(answer.body)["url"])
 
     def _look(self, source: Source, task: str, headers: dict[str, str]) -> RawPhotometry | str:
@@ -141,11 +171,17 @@ class ATLASObservatory:
                 raise
 
     def _photometry(self, source: Source, answer: Answer | None) -> RawPhotometry:
-        told = {"address": f"{self.url}/queue/", "request": json.dumps(self.request(source)), "status": "200"}
+        request = self.request(source)
+        provenance = {
+            "address": f"{self.url}/queue/", "request": json.dumps(_form(request)), "asked": request_text(request),
+            "status": "200",
+        }  # fmt: skip
         if answer is None:
-            return RawPhotometry(tables=(), provenance=told)
+            return RawPhotometry(tables=(), provenance=provenance)
         table = read_bytes(answer.body.lstrip(b"#"), "atlas.txt")
-        return RawPhotometry(tables=(table,) if table.n_rows else (), provenance={**told, "fetched": answer.fetched})
+        return RawPhotometry(
+            tables=(table,) if table.n_rows else (), provenance={**provenance, "fetched": answer.fetched}
+        )
 
     def _token(self) -> str:
         """The token of the user, from the environment or by a login."""
@@ -163,6 +199,11 @@ class ATLASObservatory:
             return str(json.loads(answer.body)["token"])
         except (ValueError, KeyError, TypeError):
             raise ConfigError("ATLAS gave no token for this login; check it") from None
+
+
+def _form(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as the service's form."""
+    return {**request, "send_email": False}
 
 
 def _check_task(answer: Answer) -> None:

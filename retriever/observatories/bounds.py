@@ -1,9 +1,21 @@
-"""Sources that a survey cannot have seen, and that it is therefore not asked for."""
+"""Sources that a survey cannot have seen, and that it is therefore not asked for.
 
+Reasons name the bound and not its value: a changed bound changes the requests of those sources alone that it affects.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.observatories.requests import NOT_ASKED, request_text
 from retriever.rawtable import RawPhotometry
-from retriever.source import Source
+from retriever.source import Source, SourceTable
 
-__all__ = ["nothing", "reason_not_to_ask"]
+__all__ = ["not_asked", "nothing", "reason_not_to_ask", "reasons_not_to_ask"]
+
+SOUTH, NORTH, FAINT = "south of min_dec", "north of max_dec", "fainter than max_mag"
 
 
 def reason_not_to_ask(
@@ -14,17 +26,45 @@ def reason_not_to_ask(
     Examples
     --------
     >>> reason_not_to_ask(Source(name="X", ra=0.0, dec=-40.0), min_dec=-30.0)
-    'not asked: south of -30 degrees'
+    'south of min_dec'
     """
     if min_dec is not None and source.dec < min_dec:
-        return f"not asked: south of {min_dec:g} degrees"
+        return SOUTH
     if max_dec is not None and source.dec > max_dec:
-        return f"not asked: north of {max_dec:g} degrees"
+        return NORTH
     if max_mag is not None and source.mag > max_mag:
-        return f"not asked: fainter than {max_mag:g}"
+        return FAINT
     return ""
 
 
-def nothing(reason: str, address: str = "") -> RawPhotometry:
+def reasons_not_to_ask(
+    sources: SourceTable, *, min_dec: float | None = None, max_dec: float | None = None, max_mag: float | None = None
+) -> NDArray[Any]:
+    """The same for a table, as a column of requests: None where the survey is asked.
+
+    Examples
+    --------
+    >>> table = SourceTable.from_columns(name=["A", "B"], ra=[0.0, 0.0], dec=[-40.0, 0.0])
+    >>> reasons_not_to_ask(table, min_dec=-30.0).tolist()
+    ['south of min_dec', None]
+    """
+    reasons = np.full(len(sources), None, object)
+    with np.errstate(invalid="ignore"):
+        if max_mag is not None:
+            reasons[sources.mag > max_mag] = FAINT
+        if max_dec is not None:
+            reasons[sources.dec > max_dec] = NORTH
+        if min_dec is not None:
+            reasons[sources.dec < min_dec] = SOUTH
+    return reasons
+
+
+def nothing(reason: str, request: Mapping[str, Any], address: str = "") -> RawPhotometry:
     """The answer that a survey has nothing, and why."""
-    return RawPhotometry(tables=(), provenance={"address": address, "request": "", "status": reason})
+    provenance = {"address": address, "request": "", "asked": request_text(request), "status": reason}
+    return RawPhotometry(tables=(), provenance=provenance)
+
+
+def not_asked(request: Mapping[str, Any]) -> RawPhotometry | None:
+    """The answer for a source that the survey is not asked for; None for all others."""
+    return nothing(f"not asked: {request[NOT_ASKED]}", request) if NOT_ASKED in request else None

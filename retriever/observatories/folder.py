@@ -1,21 +1,24 @@
 """Light curves that lie in a folder, in files named by their source."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.errors import ConfigError, FileFormatError, nearest
 from retriever.fits_folder import existing_folder
 from retriever.formats import read_table
 from retriever.interfaces import NO_RESULT, each
+from retriever.observatories.requests import constant, request_text
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source, SourceTable
 
-__all__ = ["FolderObservatory", "file_stamp", "read_files"]
+__all__ = ["FolderObservatory", "alias_column", "file_state", "other_names", "read_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +52,19 @@ class FolderObservatory:
 
     def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
         """Read each source's files; a source without any has no data."""
-        return each(self._read, sources)
+        return each(lambda source: self._read(self.request(source)), sources)
 
-    def stamps(self, sources: SourceTable) -> list[str]:
+    def request(self, source: Source) -> dict[str, Any]:
+        """Which files are looked for: by name and aliases, pattern, and column."""
+        return {"name": source.name, **other_names(source), "pattern": self.pattern, "key": self.key}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n = len(sources)
+        fixed = {"pattern": constant(self.pattern, n), "key": constant(self.key, n)}
+        return {"name": sources.name, **alias_column(sources), **fixed}
+
+    def states(self, sources: SourceTable) -> list[str]:
         """Names, sizes and times of each source's files."""
         aliases = sources.aliases or ((),) * len(sources)
         files = [self._of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
@@ -60,17 +73,16 @@ class FolderObservatory:
                 f"{self.folder} has no file like {self.pattern!r} for any source of the catalog; "
                 "check paths.lightcurves and the observatory's pattern"
             )
-        return [" ".join(map(file_stamp, paths)) for paths in files]
+        return [" ".join(map(file_state, paths)) for paths in files]
 
-    def _read(self, source: Source) -> RawPhotometry:
-        paths = self._of(source.name, source.aliases)
+    def _read(self, request: Mapping[str, Any]) -> RawPhotometry:
+        aliases = request.get("aliases", ())
+        paths = self._of(request["name"], aliases)
         if not self.key:
-            return read_files(paths)
-        names = {source.name, *source.aliases}
+            return read_files(paths, request)
+        names = {request["name"], *aliases}
         parts = [part for path in paths for name, part in self._tables[path].items() if name in names]
-        return RawPhotometry(
-            tables=tuple(parts), provenance={"address": "file:", "request": ", ".join(path.name for path in paths)}
-        )
+        return RawPhotometry(tables=tuple(parts), provenance=_provenance(paths, request))
 
     def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
         words = {word for one in (name, *aliases) for word in (one, one.replace(" ", "_"))}
@@ -147,15 +159,39 @@ def names_in(file_name: str, before: re.Pattern[str], after: re.Pattern[str]) ->
     return [word for word in words if word[0].isalnum() or len(starts) == 1]
 
 
-def read_files(paths: Sequence[Path]) -> RawPhotometry:
+def read_files(paths: Sequence[Path], request: Mapping[str, Any]) -> RawPhotometry:
     """All tables of a source's files; none when there are no files."""
-    return RawPhotometry(
-        tables=tuple(read_table(path) for path in paths),
-        provenance={"address": "file:", "request": ", ".join(path.name for path in paths)},
-    )
+    return RawPhotometry(tables=tuple(read_table(path) for path in paths), provenance=_provenance(paths, request))
 
 
-def file_stamp(path: Path) -> str:
+def _provenance(paths: Sequence[Path], request: Mapping[str, Any]) -> dict[str, str]:
+    names = ", ".join(path.name for path in paths)
+    return {"address": "file:", "request": names, "asked": request_text(request)}
+
+
+def other_names(source: Source) -> dict[str, list[str]]:
+    """The part of a request that holds a source's aliases; their order does not count.
+
+    Examples
+    --------
+    >>> other_names(Source(name="X", ra=0.0, dec=0.0, aliases=("b", "a")))
+    {'aliases': ['a', 'b']}
+    """
+    return {"aliases": sorted(set(source.aliases))} if source.aliases else {}
+
+
+def alias_column(sources: SourceTable) -> dict[str, NDArray[Any]]:
+    """The same for a table."""
+    if not any(sources.aliases):
+        return {}
+    column = np.full(len(sources), None, object)
+    for row, aliases in enumerate(sources.aliases):
+        if aliases:
+            column[row] = sorted(set(aliases))
+    return {"aliases": column}
+
+
+def file_state(path: Path) -> str:
     """Name, size and time of a file: what changes when its content does."""
     facts = path.stat()
     return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}"

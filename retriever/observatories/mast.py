@@ -1,38 +1,34 @@
 """TESS, Kepler and K2 light curves from MAST (https://mast.stsci.edu/api/v0/): star, observations, files."""
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retriever.astrometry import separation_arcsec
-from retriever.client.answers import refuse_web_page
 from retriever.client.http import Client, about
-from retriever.client.inbox import Answer
-from retriever.errors import ConfigError, DataError, FetchError
-from retriever.formats import read_aperture, read_bytes
+from retriever.errors import ConfigError, FetchError
 from retriever.interfaces import NO_RESULT
 from retriever.observatories.bounds import nothing
-from retriever.rawtable import RawPhotometry, RawTable
-from retriever.source import Source
+from retriever.observatories.mast_service import File, invoke, photometry_of, products
+from retriever.observatories.requests import constant, place, places
+from retriever.rawtable import RawPhotometry
+from retriever.source import Source, SourceTable
 
 __all__ = ["KeplerObservatory", "TESSObservatory"]
 
 MAST = "https://mast.stsci.edu"
 PIPELINES = ("SPOC-120", "SPOC-20", "TESS-SPOC", "QLP")
-PAGE = 5000
+TIC, KIC, EPIC = (
+    re.compile(rf"(?:{words})[\s_-]*0*(\d+)", re.IGNORECASE) for words in ("TIC", "KIC|KPLR", "EPIC|KTWO")
+)
+"""How stars are named by their numbers in the catalogs of the missions."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class File:
-    """One light-curve file: `kind` is the pipeline (with its cadence), `part` the sector, quarter or campaign."""
-
-    kind: str
-    part: str
-    name: str
-    uri: str
-    size: int | None
+TIC_EPOCH = 2000.0
+"""Julian year of the places in the TIC and in the tables of targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,47 +85,68 @@ class TESSObservatory:
             When the TIC does not have it.
         """
         filters = [{"paramName": "ID", "values": [number]}]
-        rows = _invoke(self.client, self.url, "Mast.Catalogs.Filtered.Tic", {"columns": "*", "filters": filters}, "")
+        rows = invoke(self.client, self.url, "Mast.Catalogs.Filtered.Tic", {"columns": "*", "filters": filters}, "")
         if not rows:
             raise FetchError(f"the TIC has no star {number}; check the number")
         return _star(rows[0])
 
+    def request(self, source: Source) -> dict[str, Any]:
+        """What is asked for a source: the TIC number, or what finds it in the TIC; and which files."""
+        number = _number(TIC, (source.name, *source.aliases))
+        if number:
+            return {"TIC": number, **self._wanted}
+        ra, dec = place(source, TIC_EPOCH)
+        by_place = {"ra": ra, "dec": dec, "radius": self.radius}
+        if self.max_mag_difference > 0 and np.isfinite(source.mag):
+            by_place |= {"mag": float(np.round(source.mag, 6)), "max_mag_difference": self.max_mag_difference}
+        return {**by_place, **self._wanted}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n = len(sources)
+        numbers = np.array([_number(TIC, names) or None for names in _all_names(sources)], object)
+        named = np.array([number is not None for number in numbers.tolist()], np.bool_)
+        no_mag = named | ~np.isfinite(sources.mag) | (self.max_mag_difference <= 0)
+        ra, dec = places(sources, TIC_EPOCH)
+        columns = {
+            "ra": (ra, named), "dec": (dec, named), "radius": (np.full(n, self.radius), named),
+            "mag": (np.round(sources.mag, 6), no_mag),
+            "max_mag_difference": (np.full(n, self.max_mag_difference), no_mag),
+        }  # fmt: skip
+        return {
+            "TIC": numbers,
+            **{key: np.ma.MaskedArray(column, mask=mask) for key, (column, mask) in columns.items()},
+            **{key: constant(value, n) for key, value in self._wanted.items()},
+        }
+
+    @property
+    def _wanted(self) -> dict[str, Any]:
+        """The part of a request that says which files are wanted."""
+        wanted: dict[str, Any] = {"pipelines": list(self.pipelines), "all_pipelines": self.all_pipelines}
+        return {**wanted, "sectors": sorted(set(self.sectors))} if self.sectors else wanted
+
     def _ask(self, source: Source) -> RawPhotometry:
         keep = about(self.survey, source)
-        number = _number(r"(?:TIC[\s_-]*)0*(\d+)", source) or self._identify(source, keep)
+        request = self.request(source)
+        number = request.get("TIC") or self._identify(request, keep)
         if not number:
-            return nothing("the TIC has no such star", f"{self.url}/api/v0/invoke")
-        files = self._choose(_tess_files(self.client, self.url, number, keep))
-        return _photometry(self.client, self.url, files, keep, f"TIC {number}")
+            return nothing("the TIC has no such star", request, f"{self.url}/api/v0/invoke")
+        files = _chosen(_tess_files(self.client, self.url, number, keep), request)
+        return photometry_of(self.client, self.url, files, keep, f"TIC {number}", request)
 
-    def _identify(self, source: Source, keep: str) -> str:
+    def _identify(self, request: Mapping[str, Any], keep: str) -> str:
         """TIC number of the nearest star whose magnitude agrees; "" where there is none."""
-        ra, dec = source.position(2000.0)  # the TIC has its places at that epoch
-        asked = {"ra": round(ra, 7), "dec": round(dec, 7), "radius": self.radius / 3600}
-        rows = _invoke(self.client, self.url, "Mast.Catalogs.Tic.Cone", asked, keep)
+        ra, dec, radius = request["ra"], request["dec"], request["radius"]
+        asked = {"ra": ra, "dec": dec, "radius": radius / 3600}
+        rows = invoke(self.client, self.url, "Mast.Catalogs.Tic.Cone", asked, keep)
         found = []
         for row in rows:
             distance = float(separation_arcsec(row["ra"], row["dec"], ra, dec))
-            gaia = row.get("GAIAmag")
-            differs = gaia is not None and abs(gaia - source.mag) > self.max_mag_difference > 0
-            if distance <= self.radius and not differs:
+            gaia = row.get("GAIAmag") if "mag" in request else None
+            differs = gaia is not None and abs(gaia - request["mag"]) > request["max_mag_difference"]
+            if distance <= radius and not differs:
                 found.append((distance, str(row["ID"])))
         return min(found)[1] if found else ""
-
-    def _choose(self, files: list[File]) -> list[File]:
-        order = {kind: k for k, kind in enumerate(self.pipelines)}
-        wanted = [file for file in files if file.kind in order]
-        if self.sectors:
-            wanted = [file for file in wanted if file.part.isdigit() and int(file.part) in self.sectors]
-        wanted.sort(key=lambda file: (file.part, order[file.kind], file.name))
-        seen: set[tuple[str, ...]] = set()
-        chosen = []
-        for file in wanted:
-            place = (file.part, file.kind) if self.all_pipelines else (file.part,)
-            if place not in seen:
-                seen.add(place)
-                chosen.append(file)
-        return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,47 +188,84 @@ class KeplerObservatory:
         """Ask for each source."""
         yield from self.client.each(self._ask, sources)
 
+    def request(self, source: Source) -> dict[str, Any]:
+        """What is asked for a source: the name of its target, or a place and radius; and which files."""
+        target = _target((source.name, *source.aliases))
+        if target:
+            return {"target": target, **self._wanted}
+        ra, dec = place(source, TIC_EPOCH)
+        return {"ra": ra, "dec": dec, "radius": self.radius, **self._wanted}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n = len(sources)
+        targets = np.array([_target(names) or None for names in _all_names(sources)], object)
+        named = np.array([target is not None for target in targets.tolist()], np.bool_)
+        ra, dec = places(sources, TIC_EPOCH)
+        by_place = {"ra": ra, "dec": dec, "radius": np.full(n, self.radius)}
+        return {
+            "target": targets,
+            **{key: np.ma.MaskedArray(column, mask=named) for key, column in by_place.items()},
+            **{key: constant(value, n) for key, value in self._wanted.items()},
+        }
+
+    @property
+    def _wanted(self) -> dict[str, Any]:
+        """The part of a request that says which files are wanted."""
+        return {"missions": sorted(set(self.missions)), "cadence": self.cadence}
+
     def _ask(self, source: Source) -> RawPhotometry:
         keep = about(self.survey, source)
-        rows = self._observations(source, keep)
+        request = self.request(source)
+        rows = self._observations(request, keep)
         targets = {str(row["target_name"]) for row in rows}
         if not targets:
-            return nothing("no target of Kepler or K2 there", f"{self.url}/api/v0/invoke")
+            return nothing("no target of Kepler or K2 there", request, f"{self.url}/api/v0/invoke")
         if len(targets) > 1:
-            ra, dec = source.position(2000.0)
+            ra, dec = request["ra"], request["dec"]
             nearest = min(rows, key=lambda row: float(separation_arcsec(row["s_ra"], row["s_dec"], ra, dec)))
             targets = {str(nearest["target_name"])}
             rows = [row for row in rows if row["target_name"] in targets]
         files = []
-        wanted = {"long": ("llc",), "short": ("slc",), "both": ("llc", "slc")}[self.cadence]
-        for product in _products(self.client, self.url, rows, keep):
+        wanted = {"long": ("llc",), "short": ("slc",), "both": ("llc", "slc")}[request["cadence"]]
+        for product in products(self.client, self.url, rows, keep):
             name = str(product["productFilename"])
-            found = re.fullmatch(r"(?:kplr|ktwo)\d+-([\dc]+)_(llc|slc)\.fits", name)
-            if found and found[2] in wanted:
+            match = re.fullmatch(r"(?:kplr|ktwo)\d+-([\dc]+)_(llc|slc)\.fits", name)
+            if match and match[2] in wanted:
                 files.append(
-                    File(kind=found[2], part=found[1], name=name, uri=product["dataURI"], size=product.get("size"))
+                    File(kind=match[2], part=match[1], name=name, uri=product["dataURI"], size=product.get("size"))
                 )
         files.sort(key=lambda file: (file.part, file.kind))
         (target,) = targets
         catalog = "EPIC" if target.lower().startswith("ktwo") else "KIC"
-        return _photometry(self.client, self.url, files, keep, f"{catalog} {int(re.sub(r'[^0-9]', '', target))}")
+        alias = f"{catalog} {int(re.sub(r'[^0-9]', '', target))}"
+        return photometry_of(self.client, self.url, files, keep, alias, request)
 
-    def _observations(self, source: Source, keep: str) -> list[dict[str, Any]]:
-        kic = _number(r"(?:KIC|KPLR)[\s_-]*0*(\d+)", source)
-        epic = _number(r"(?:EPIC|KTWO)[\s_-]*0*(\d+)", source)
-        names = [f"kplr{int(kic):09d}"] if kic else [f"ktwo{int(epic):09d}"] if epic else []
+    def _observations(self, request: Mapping[str, Any], keep: str) -> list[dict[str, Any]]:
         filters = [
-            {"paramName": "obs_collection", "values": self.missions},
+            {"paramName": "obs_collection", "values": request["missions"]},
             {"paramName": "dataproduct_type", "values": ["timeseries"]},
         ]
-        if names:
-            filters.append({"paramName": "target_name", "values": names})
-            return _invoke(self.client, self.url, "Mast.Caom.Filtered", {"columns": "*", "filters": filters}, keep)
-        ra, dec = source.position(2000.0)
-        place = f"{ra:.7f}, {dec:.7f}, {self.radius / 3600:.7f}"
-        asked = {"columns": "*", "filters": filters, "position": place}
-        rows = _invoke(self.client, self.url, "Mast.Caom.Filtered.Position", asked, keep)
-        return [row for row in rows if separation_arcsec(row["s_ra"], row["s_dec"], ra, dec) <= self.radius]
+        if "target" in request:
+            filters.append({"paramName": "target_name", "values": [request["target"]]})
+            return invoke(self.client, self.url, "Mast.Caom.Filtered", {"columns": "*", "filters": filters}, keep)
+        ra, dec, radius = request["ra"], request["dec"], request["radius"]
+        asked = {"columns": "*", "filters": filters, "position": f"{ra:.7f}, {dec:.7f}, {radius / 3600:.7f}"}
+        rows = invoke(self.client, self.url, "Mast.Caom.Filtered.Position", asked, keep)
+        return [row for row in rows if separation_arcsec(row["s_ra"], row["s_dec"], ra, dec) <= radius]
+
+
+def _chosen(files: list[File], request: Mapping[str, Any]) -> list[File]:
+    """The files of TESS that a request wants: the best of each sector, or one of each pipeline."""
+    order = {kind: k for k, kind in enumerate(request["pipelines"])}
+    wanted = [file for file in files if file.kind in order]
+    if "sectors" in request:
+        wanted = [file for file in wanted if file.part.isdigit() and int(file.part) in request["sectors"]]
+    wanted.sort(key=lambda file: (file.part, order[file.kind], file.name))
+    best: dict[tuple[str, ...], File] = {}
+    for file in wanted:
+        best.setdefault((file.part, file.kind) if request["all_pipelines"] else (file.part,), file)
+    return list(best.values())
 
 
 def _tess_files(client: Client, url: str, number: str, keep: str) -> list[File]:
@@ -222,9 +276,9 @@ def _tess_files(client: Client, url: str, number: str, keep: str) -> list[File]:
         {"paramName": "dataproduct_type", "values": ["timeseries"]},
         {"paramName": "provenance_name", "values": ["SPOC", "TESS-SPOC", "QLP"]},
     ]
-    rows = _invoke(client, url, "Mast.Caom.Filtered", {"columns": "*", "filters": filters}, keep)
+    rows = invoke(client, url, "Mast.Caom.Filtered", {"columns": "*", "filters": filters}, keep)
     found = []
-    for product in _products(client, url, rows, keep):
+    for product in products(client, url, rows, keep):
         name = str(product["productFilename"])
         kind = _tess_kind(name)
         sector = re.search(r"[-_]s(\d{4})", name)
@@ -255,87 +309,28 @@ def _tess_kind(name: str) -> str:
     return ""
 
 
-# ---- the protocol ------------------------------------------------------------------------------------------------
+def _number(pattern: re.Pattern[str], names: Iterable[str]) -> str:
+    """Number that one of a source's names has, or ""."""
+    matches = (pattern.fullmatch(name.strip()) for name in names)
+    return next((match[1] for match in matches if match), "")
 
 
-def _invoke(client: Client, url: str, service: str, params: dict[str, Any], keep: str) -> list[dict[str, Any]]:
-    """All rows of a service's answer, page after page."""
-    rows: list[dict[str, Any]] = []
-    page = 1
-    while True:
-        request = {"service": service, "params": params, "format": "json", "pagesize": PAGE, "page": page}
-        answer = client.post(
-            f"{url}/api/v0/invoke", {"request": json.dumps(request, sort_keys=True)}, check=_check_json, about=keep
-        )
-        told = json.loads(answer.body)
-        rows += told.get("data", [])
-        if page >= int(told.get("paging", {}).get("pagesFiltered", 1) or 1):
-            return rows
-        page += 1
+def _target(names: Sequence[str]) -> str:
+    """Name of the target of Kepler or K2 that one of a source's names has, or "".
+
+    Examples
+    --------
+    >>> _target(["x", "KIC 757076"]), _target(["EPIC-0009"]), _target(["TIC 1"])
+    ('kplr000757076', 'ktwo000000009', '')
+    """
+    kic, epic = _number(KIC, names), _number(EPIC, names)
+    return f"kplr{int(kic):09d}" if kic else f"ktwo{int(epic):09d}" if epic else ""
 
 
-def _check_json(answer: Answer) -> None:
-    refuse_web_page(answer.body, answer.address)
-    try:
-        told = json.loads(answer.body)
-        status = told["status"]
-    except (ValueError, KeyError, TypeError):
-        raise FetchError(f"{answer.address} answered with no JSON: {answer.text[:120]!r}", passing=True) from None
-    if status == "EXECUTING":
-        raise FetchError(f"{answer.address} is still at work on the question", passing=True)
-    if status != "COMPLETE":
-        raise FetchError(f"{answer.address} answered with an error: {told.get('msg') or status}")
-
-
-def _products(client: Client, url: str, rows: Sequence[dict[str, Any]], keep: str) -> list[dict[str, Any]]:
-    """Files of observations, each once."""
-    if not rows:
-        return []
-    numbers = ",".join(sorted({str(row["obsid"]) for row in rows}))
-    found = _invoke(client, url, "Mast.Caom.Products", {"obsid": numbers}, keep)
-    return list({product["dataURI"]: product for product in found}.values())
-
-
-def _photometry(client: Client, url: str, files: Sequence[File], keep: str, alias: str) -> RawPhotometry:
-    """Download files and read them."""
-    tables: list[RawTable] = []
-    fetched = ""
-    for file in files:
-        read: list[RawTable] = []
-
-        def check(answer: Answer, name: str = file.name, read: list[RawTable] = read) -> None:
-            refuse_web_page(answer.body, answer.address)
-            try:
-                read[:] = _tables(answer.body, name)
-            except DataError as error:
-                raise FetchError(f"{answer.address} sent a broken file: {error}", passing=True) from error
-
-        answer = client.get(f"{url}/api/v0.1/Download/file", {"uri": file.uri}, check=check, size=file.size, about=keep)
-        tables += read or _tables(answer.body, file.name)  # one that was kept has passed its check before
-        fetched = max(fetched, answer.fetched)
-    told = {"fetched": fetched} if fetched else {}
-    return RawPhotometry(
-        tables=tuple(tables),
-        provenance={
-            "address": f"{url}/api/v0.1/Download/file",
-            "request": " ".join(file.uri for file in files) or alias,
-            "release": ", ".join(sorted({file.kind for file in files})),
-            "status": "200",
-            **told,
-        },
-        aliases=(alias,),
-    )
-
-
-def _tables(image: bytes, name: str) -> list[RawTable]:
-    """The light curve in a file, and the aperture."""
-    return [read_bytes(image, name), *read_aperture(image, name)]
-
-
-def _number(pattern: str, source: Source) -> str:
-    """Number that a name or alias of a source has, or ""."""
-    found = (re.fullmatch(pattern, name.strip(), re.IGNORECASE) for name in (source.name, *source.aliases))
-    return next((one[1] for one in found if one), "")
+def _all_names(sources: SourceTable) -> Iterator[tuple[str, ...]]:
+    """Name and aliases of each source."""
+    aliases = sources.aliases or ((),) * len(sources)
+    return ((name, *others) for name, others in zip(sources.name.tolist(), aliases, strict=True))
 
 
 def _star(row: dict[str, Any]) -> Source:

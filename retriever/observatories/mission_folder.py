@@ -1,14 +1,18 @@
 """Light curves of TESS or Kepler that lie in a folder, found by the stars that their headers name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from retriever.errors import ConfigError
 from retriever.fits_folder import archive_files, existing_folder
 from retriever.interfaces import NO_RESULT, each
-from retriever.observatories.folder import file_stamp, read_files
+from retriever.observatories.folder import alias_column, file_state, other_names, read_files
+from retriever.observatories.requests import constant
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
 
@@ -36,9 +40,18 @@ class MissionFolderObservatory:
 
     def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
         """Read each star's files; a star without any has no data."""
-        return each(self._read, sources)
+        return each(lambda source: self._read(self.request(source)), sources)
 
-    def stamps(self, sources: SourceTable) -> list[str]:
+    def request(self, source: Source) -> dict[str, Any]:
+        """Which files are looked for: those whose headers name the star."""
+        return {"name": source.name, **other_names(source), "telescope": self.telescope}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        telescope = constant(self.telescope, len(sources))
+        return {"name": sources.name, **alias_column(sources), "telescope": telescope}
+
+    def states(self, sources: SourceTable) -> list[str]:
         """Names, sizes and times of each star's files."""
         aliases = sources.aliases or ((),) * len(sources)
         files = [self._of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
@@ -46,10 +59,10 @@ class MissionFolderObservatory:
             raise ConfigError(
                 f"{self.folder} has no file of {self.telescope} for any source of the catalog; check paths.lightcurves"
             )
-        return [" ".join(map(file_stamp, paths)) for paths in files]
+        return [" ".join(map(file_state, paths)) for paths in files]
 
-    def _read(self, source: Source) -> RawPhotometry:
-        return read_files(self._of(source.name, source.aliases))
+    def _read(self, request: Mapping[str, Any]) -> RawPhotometry:
+        return read_files(self._of(request["name"], request.get("aliases", ())), request)
 
     def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
         return sorted({path for word in (name, *aliases) for path in self._files.get(word, ())})

@@ -1,21 +1,24 @@
 """Light curves from any archive that speaks TAP: all of it is in the config."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.client.tap import ask_tap, quoted
 from retriever.errors import AnswerCut, ConfigError, DataError, FetchError, nearest
 from retriever.formats import read_bytes
-from retriever.interfaces import NO_RESULT
-from retriever.observatories.bounds import nothing, reason_not_to_ask
+from retriever.interfaces import NO_RESULT, no_result_with
+from retriever.observatories.bounds import not_asked, reason_not_to_ask, reasons_not_to_ask
+from retriever.observatories.requests import NOT_ASKED, constant, place, places, request_text
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.source import Source
+from retriever.source import Source, SourceTable
 
 __all__ = ["TAPObservatory"]
 
@@ -45,7 +48,7 @@ class TAPObservatory:
         Regular expression, applied to the name and aliases of a source; its first group is ``{id}``. Sources without
         one are not asked for and have no data; "" where the query needs none.
     release
-        Written down with the data.
+        Of the data; where it is given, the same data may come from any address.
     min_dec, max_dec, max_mag
         Sources beyond are not asked for and have no data; null for no bound.
     upload
@@ -53,7 +56,7 @@ class TAPObservatory:
     asynchronous
         Whether to ask by a job that may take long.
     url
-        Address of the service.
+        Address of the service; it says what the data is where no release does.
     client
         How it is asked.
     """
@@ -69,7 +72,7 @@ class TAPObservatory:
     max_mag: float | None = None
     upload: bool = field(default=False, metadata=NO_RESULT)
     asynchronous: bool = field(default=False, metadata=NO_RESULT)
-    url: str = field(default="", metadata=NO_RESULT)
+    url: str = field(default="", metadata=no_result_with("release"))
     client: Client = field(default_factory=Client, metadata=NO_RESULT)
 
     def __post_init__(self) -> None:
@@ -95,90 +98,140 @@ class TAPObservatory:
         else:
             yield from self.client.each(self._ask, sources)
 
+    # ---- requests -----------------------------------------------------------------------------------------------
+
+    def request(self, source: Source) -> dict[str, Any]:
+        """What the service is asked for a source: the query, and of name, id, place and radius what the query uses."""
+        number = self._id((source.name, *source.aliases))
+        if self.id_pattern and not number:
+            return {NOT_ASKED: self._no_id}
+        reason = reason_not_to_ask(source, min_dec=self.min_dec, max_dec=self.max_dec, max_mag=self.max_mag)
+        if reason:
+            return {NOT_ASKED: reason}
+        ra, dec = place(source, self.epoch)
+        facts = {"name": source.name, "id": number, "ra": ra, "dec": dec}
+        return {**{key: value for key, value in facts.items() if key in self._used}, **self._shared}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n, used = len(sources), self._used
+        ra, dec = places(sources, self.epoch)
+        columns: dict[str, NDArray[Any]] = {"name": sources.name, "ra": ra, "dec": dec}
+        reasons = reasons_not_to_ask(sources, min_dec=self.min_dec, max_dec=self.max_dec, max_mag=self.max_mag)
+        if self.id_pattern:
+            names = zip(sources.name.tolist(), sources.aliases or ((),) * n, strict=True)
+            columns["id"] = np.array([self._id((name, *aliases)) for name, aliases in names], np.str_)
+            reasons[columns["id"] == ""] = self._no_id
+        return {
+            NOT_ASKED: reasons,
+            **{key: column for key, column in columns.items() if key in used},
+            **{key: constant(value, n) for key, value in self._shared.items()},
+        }
+
+    @cached_property
+    def _used(self) -> frozenset[str]:
+        """Which facts on a source the query uses; all, where it takes all columns of the uploaded table."""
+        known = [word for word in _WORDS if word != "id" or self.id_pattern]
+        if self.upload:
+            return frozenset(word for word in known if "*" in self.query or re.search(rf"\b{word}\b", self.query, re.I))
+        return frozenset(word for word in known if f"{{{word}}}" in self.query)
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """The part of a request that is the same for all sources; the radius in degrees."""
+        shared: dict[str, Any] = {"query": self.query.strip()}
+        shared |= {"radius": round(self.radius / 3600, 9)} if "radius" in self._used else {}
+        return {**shared, **({"release": self.release} if self.release else {"url": self.url})}
+
+    @property
+    def _no_id(self) -> str:
+        return f"no name like {self.id_pattern}"
+
+    def _id(self, names: Iterable[str]) -> str:
+        """The number that a name of a source has; "" where none does, or none is needed."""
+        if not self.id_pattern:
+            return ""
+        matches = (re.search(self.id_pattern, name) for name in names)
+        return next((str(match[1]) for match in matches if match), "")
+
     # ---- one at a time ------------------------------------------------------------------------------------------
 
     def _ask(self, source: Source) -> RawPhotometry:
-        reason = self._reason_against(source)
-        if reason:
-            return nothing(reason)
-        words = {
-            key: quoted(value) if isinstance(value, str) else repr(value) for key, value in self._facts(source).items()
-        }
-        query = re.sub(r"\{(\w+)\}", lambda found: words[found[1]], self.query)
+        request = self.request(source)
+        nothing = not_asked(request)
+        if nothing is not None:
+            return nothing
+        words = {key: quoted(value) if isinstance(value, str) else repr(value) for key, value in request.items()}
+        query = re.sub(r"\{(\w+)\}", lambda match: words[match[1]], request["query"])
         answer = ask_tap(self.client, self.url, query, asynchronous=self.asynchronous, about=about(self.survey, source))
-        return self._photometry(read_bytes(answer.body, "tap.vot"), answer, query)
-
-    def _facts(self, source: Source) -> dict[str, Any]:
-        """What a query may ask by."""
-        ra, dec = source.position(self.epoch) if self.epoch is not None else (source.ra, source.dec)
-        facts = {"name": source.name, "ra": round(ra, 7), "dec": round(dec, 7), "radius": round(self.radius / 3600, 9)}
-        return {**facts, "id": self._id(source)} if self.id_pattern else facts
-
-    def _id(self, source: Source) -> str:
-        found = (re.search(self.id_pattern, name) for name in (source.name, *source.aliases))
-        return next((one[1] for one in found if one), "")
-
-    def _reason_against(self, source: Source) -> str:
-        """Why a source is not asked for, or ""."""
-        if self.id_pattern and not self._id(source):
-            return f"not asked: no name like {self.id_pattern}"
-        return reason_not_to_ask(source, min_dec=self.min_dec, max_dec=self.max_dec, max_mag=self.max_mag)
+        return self._photometry(read_bytes(answer.body, "tap.vot"), answer, query, request)
 
     # ---- all at once --------------------------------------------------------------------------------------------
 
     def _ask_for_all(self, sources: Sequence[Source]) -> list[RawPhotometry | Exception]:
-        reasons = [self._reason_against(source) for source in sources]
-        answers: list[RawPhotometry | Exception] = [nothing(reason) for reason in reasons]
-        asked = [k for k, reason in enumerate(reasons) if not reason]
-        for k, answer in zip(asked, self._upload([sources[k] for k in asked]), strict=True):
-            answers[k] = answer
-        return answers
+        requests = [self.request(source) for source in sources]
+        answers: dict[int, RawPhotometry | Exception] = {}
+        for k, request in enumerate(requests):
+            nothing = not_asked(request)
+            if nothing is not None:
+                answers[k] = nothing
+        asked = [k for k in range(len(sources)) if k not in answers]
+        parts = self._upload([sources[k] for k in asked], [requests[k] for k in asked])
+        answers |= dict(zip(asked, parts, strict=True))
+        return [answers[k] for k in range(len(sources))]
 
-    def _upload(self, sources: Sequence[Source]) -> list[RawPhotometry | Exception]:
+    def _upload(
+        self, sources: Sequence[Source], requests: Sequence[Mapping[str, Any]]
+    ) -> list[RawPhotometry | Exception]:
         """Ask for some sources by one table; where the answer is too long for the service, by two."""
         if not sources:
             return []
-        facts = [self._facts(source) for source in sources]
-        table = {ROW: np.arange(len(sources)), **{key: np.array([one[key] for one in facts]) for key in facts[0]}}
-        if "id" in table and all(one["id"].isdigit() for one in facts):
-            table["id"] = np.array([int(one["id"]) for one in facts])
-        upload = {"sources": {key: values.tolist() for key, values in table.items()}}
+        keys = [key for key in _WORDS if key in self._used]
+        upload = {
+            "sources": {ROW: list(range(len(sources))), **{key: [request[key] for request in requests] for key in keys}}
+        }
+        if "id" in keys and all(request["id"].isdigit() for request in requests):
+            upload["sources"]["id"] = [int(request["id"]) for request in requests]
         try:
             answer = ask_tap(
-                self.client, self.url, self.query, upload=upload, asynchronous=self.asynchronous,
+                self.client, self.url, requests[0]["query"], upload=upload, asynchronous=self.asynchronous,
                 about=about(self.survey, sources[0]),
             )  # fmt: skip
-            return self._parts(read_bytes(answer.body, "tap.vot"), answer, len(sources))
+            return self._parts(read_bytes(answer.body, "tap.vot"), answer, requests)
         except AnswerCut as error:
             if len(sources) == 1:
                 return [error]
             middle = len(sources) // 2
-            return [*self._upload(sources[:middle]), *self._upload(sources[middle:])]
+            first = self._upload(sources[:middle], requests[:middle])
+            return [*first, *self._upload(sources[middle:], requests[middle:])]
         except (FetchError, DataError) as error:
             return [error] * len(sources)
 
-    def _parts(self, table: RawTable, answer: Answer, n: int) -> list[RawPhotometry | Exception]:
+    def _parts(
+        self, table: RawTable, answer: Answer, requests: Sequence[Mapping[str, Any]]
+    ) -> list[RawPhotometry | Exception]:
         name = next((name for name in table.columns if name.lower() == ROW), "")
         if not name:
             raise ConfigError(f"the answer for survey {self.survey} has no column {ROW}; select it in the query")
         rows = np.ma.getdata(table.columns[name]).astype(np.int64)
         order = np.argsort(rows, kind="stable")
-        edges = np.searchsorted(rows[order], np.arange(n + 1))
-        parts = []
-        for k in range(n):
+        edges = np.searchsorted(rows[order], np.arange(len(requests) + 1))
+        parts: list[RawPhotometry | Exception] = []
+        for k, request in enumerate(requests):
             mine = order[edges[k] : edges[k + 1]]
             columns = {key: column[mine] for key, column in table.columns.items() if key != name}
             units = {key: unit for key, unit in table.units.items() if key != name}
             part = RawTable(columns=columns, units=units, headers=table.headers, origin=table.origin)
-            parts.append(self._photometry(part, answer, self.query))
-        return list(parts)
+            parts.append(self._photometry(part, answer, request["query"], request))
+        return parts
 
-    def _photometry(self, table: RawTable, answer: Answer, query: str) -> RawPhotometry:
+    def _photometry(self, table: RawTable, answer: Answer, query: str, request: Mapping[str, Any]) -> RawPhotometry:
         return RawPhotometry(
             tables=(table,) if table.n_rows else (),
             provenance={
                 "address": answer.address,
                 "request": " ".join(query.split()),
+                "asked": request_text(request),
                 "release": self.release,
                 "status": str(answer.status),
                 "fetched": answer.fetched,

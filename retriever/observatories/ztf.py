@@ -1,11 +1,12 @@
 """Light curves of the Zwicky Transient Facility, from IRSA's light-curve service."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for
@@ -14,9 +15,10 @@ from retriever.client.inbox import Answer
 from retriever.errors import ConfigError, FetchError
 from retriever.formats import read_bytes
 from retriever.interfaces import NO_RESULT
-from retriever.observatories.bounds import nothing, reason_not_to_ask
+from retriever.observatories.bounds import not_asked, reason_not_to_ask, reasons_not_to_ask
+from retriever.observatories.requests import NOT_ASKED, constant, place, places, request_text
 from retriever.rawtable import RawPhotometry
-from retriever.source import Source
+from retriever.source import Source, SourceTable
 
 __all__ = ["ZTFObservatory"]
 
@@ -79,46 +81,104 @@ class ZTFObservatory:
         yield from self.client.each(self._ask, sources)
 
     def request(self, source: Source) -> dict[str, Any]:
-        """What the service is asked for a source."""
-        found = (re.fullmatch(r"ZTF oid (\d+)", name) for name in (source.name, *source.aliases))
-        oids = [one[1] for one in found if one]
-        asked: dict[str, Any] = {
-            **({"ID": ",".join(oids)} if oids else {"POS": self._circle(source)}),
-            "BAD_CATFLAGS_MASK": self.bad_catflags_mask,
-            "COLLECTION": self.release,
-            "FORMAT": "CSV",
-        }
-        if self.bands:
-            asked["BANDNAME"] = ",".join(self.bands)
-        if self.start is not None or self.stop is not None:
-            first, last = self.start if self.start is not None else 0.0, self.stop if self.stop is not None else 1e6
-            asked["TIME"] = f"{first} {last}"
-        return asked
-
-    def _circle(self, source: Source) -> str:
-        """Where a source is looked for: a circle around its place in the middle of the survey, with room to move."""
-        ra, dec = source.position(MIDDLE_YEAR)
-        moves = float(np.hypot(*np.nan_to_num([source.pmra, source.pmdec]))) / 1000.0
-        return f"CIRCLE {ra:.6f} {dec:.6f} {(self.radius + moves * HALF_SPAN_YEARS) / 3600:.7f}"
-
-    def _ask(self, source: Source) -> RawPhotometry:
+        """What the service is asked for a source: object ids, or a place (degrees) and radius (arcsec)."""
         reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
         if reason:
-            return nothing(reason)
+            return {NOT_ASKED: reason}
+        oids = _oids((source.name, *source.aliases))
+        if oids:
+            return {"oids": oids, **self._selection()}
+        ra, dec = place(source, MIDDLE_YEAR)
+        return {"ra": ra, "dec": dec, "radius": float(self._radii(source)[0]), **self._selection()}
+
+    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+        """The requests of a table."""
+        n = len(sources)
+        oids = np.full(n, None, object)
+        for row, names in enumerate(zip(sources.name.tolist(), sources.aliases or ((),) * n, strict=True)):
+            if names[0].startswith("ZTF oid ") or names[1]:
+                oids[row] = _oids((names[0], *names[1])) or None
+        by_id = np.array([cell is not None for cell in oids.tolist()], np.bool_)
+        ra, dec = places(sources, MIDDLE_YEAR)
+        place_columns = {"ra": ra, "dec": dec, "radius": self._radii(sources)}
+        return {
+            NOT_ASKED: reasons_not_to_ask(sources, min_dec=self.min_dec, max_mag=self.max_mag),
+            "oids": oids,
+            **{key: np.ma.MaskedArray(column, mask=by_id) for key, column in place_columns.items()},
+            **{key: constant(value, n) for key, value in self._selection().items()},
+        }
+
+    def _selection(self) -> dict[str, Any]:
+        """The part of a request that is the same for all sources."""
+        asked: dict[str, Any] = {"release": self.release, "bad_catflags_mask": self.bad_catflags_mask}
+        if self.bands:
+            asked["bands"] = list(self.bands)
+        if self.start is not None or self.stop is not None:
+            asked["mjd"] = [
+                self.start if self.start is not None else 0.0,
+                self.stop if self.stop is not None else 1e6,
+            ]
+        return {**asked, "login": True} if self.login else asked
+
+    def _radii(self, sources: Source | SourceTable) -> NDArray[np.float64]:
+        """Radii of the circles in arcsec, with room for the motion within the survey."""
+        pm = [np.atleast_1d(np.asarray(motion, np.float64)) for motion in (sources.pmra, sources.pmdec)]
+        speed = np.hypot(*(np.nan_to_num(motion, posinf=0.0, neginf=0.0) for motion in pm)) / 1000.0
+        radii: NDArray[np.float64] = np.round(self.radius + speed * HALF_SPAN_YEARS, 3)
+        return radii
+
+    def _ask(self, source: Source) -> RawPhotometry:
         request = self.request(source)
-        login = login_for("IRSA", "irsa.ipac.caltech.edu") if self.login else None
-        answer = self.client.get(self.url, request, login=login, check=_check, about=about(self.survey, source))
+        nothing = not_asked(request)
+        if nothing is not None:
+            return nothing
+        params = _params(request)
+        login = login_for("IRSA", "irsa.ipac.caltech.edu") if request.get("login") else None
+        answer = self.client.get(self.url, params, login=login, check=_check, about=about(self.survey, source))
         table = read_bytes(answer.body, "ztf.csv")
         return RawPhotometry(
             tables=(table,) if table.n_rows else (),
             provenance={
                 "address": answer.address,
-                "request": " ".join(f"{key}={value}" for key, value in request.items()),
-                "release": self.release,
+                "request": " ".join(f"{key}={value}" for key, value in params.items()),
+                "asked": request_text(request),
+                "release": request["release"],
                 "status": str(answer.status),
                 "fetched": answer.fetched,
             },
         )
+
+
+def _oids(names: Iterable[str]) -> list[str]:
+    """Object ids that names of a source give."""
+    matches = (re.fullmatch(r"ZTF oid (\d+)", name) for name in names)
+    return [match[1] for match in matches if match]
+
+
+def _params(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request in the words of the service.
+
+    Examples
+    --------
+    >>> star = Source(name="X", ra=30.0, dec=20.0)
+    >>> _params(ZTFObservatory(radius=3.6).request(star))["POS"]
+    'CIRCLE 30.000000 20.000000 0.0010000'
+    """
+    if "oids" in request:
+        where = {"ID": ",".join(request["oids"])}
+    else:
+        where = {"POS": f"CIRCLE {request['ra']:.6f} {request['dec']:.6f} {request['radius'] / 3600:.7f}"}
+    params = {
+        **where,
+        "BAD_CATFLAGS_MASK": request["bad_catflags_mask"],
+        "COLLECTION": request["release"],
+        "FORMAT": "CSV",
+    }
+    if "bands" in request:
+        params["BANDNAME"] = ",".join(request["bands"])
+    if "mjd" in request:
+        params["TIME"] = "{} {}".format(*request["mjd"])
+    return params
 
 
 def _check(answer: Answer) -> None:

@@ -62,22 +62,22 @@ def adopt_folder(
     name = observatory or (next(iter(recipe.surveys)) if len(recipe.surveys) == 1 else "")
     if name not in recipe.surveys:
         raise ConfigError(f"adopt needs --observatory with one of {', '.join(recipe.surveys)}")
-    if name in session.stamps:
+    if name in session.file_states:
         raise ConfigError(f"{name} reads files where they lie; there is nothing to take over")
     survey = recipe.surveys[name].observatory.survey
-    reader: Any
+    reader: FolderObservatory | MissionFolderObservatory
     if headers:
         reader = MissionFolderObservatory(survey=survey, telescope=headers, folder=folder)
     else:
         reader = FolderObservatory(survey=survey, pattern=pattern, key=key, folder=folder)
-    has_file = np.array([bool(stamp) for stamp in reader.stamps(session.sources)])
+    has_file = np.array([bool(state) for state in reader.states(session.sources)])
     reading = _with_observatory(recipe, name, reader)
     spec = recipe.specs[name]["download"]
     run = new_run_name()
     with Database(session.address, session.paths.outputs_root) as database, LeaseHolder(database, run) as leases:
         stage_ids(database, [spec])
         leases.take([spec.key], on_wait=print)
-        raw = take_inventory(recipe, session.sources, session.stamps, database).states[name]["download"]
+        raw = take_inventory(recipe, session.sources, session.file_states, database).states[name]["download"]
         lacking = (raw.outcome != Outcome.DONE) & (raw.outcome != Outcome.EMPTY)
         rows = np.flatnonzero(lacking & has_file)
         rows = rows[np.argsort(session.sources.ra[rows], kind="stable")]

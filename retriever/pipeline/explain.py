@@ -1,7 +1,7 @@
 """What a run would do, and why: predicted from the same state and by the same rules as the run itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ def explain(
     choice: Choice,
     now: Mapping[str, Any],
     before: Mapping[str, Any] | None,
-    has_stamps: Sequence[str],
+    reads_files: Sequence[str],
+    request_changes: Callable[[str, int], str],
 ) -> list[StagePreview]:
     """Say what a run would do in each stage, and why.
 
@@ -85,8 +86,10 @@ def explain(
     ----------
     now, before
         Records (`version.json`) of the version in question and of the one to compare it with.
-    has_stamps
-        Observatories that tell the state of their data.
+    reads_files
+        Observatories that tell the state of their files.
+    request_changes
+        Says of an observatory and a source's row what changed in its request; see `retriever.pipeline.asked`.
     """
     wanted = needs(recipe, inventory.states, choice, {})
     found = []
@@ -114,7 +117,9 @@ def explain(
         if waiting.any() or preview.not_asked:
             pending = waiting | (idle & (outcome == Outcome.PENDING))
             if len(inventory.products[name][stage.name]):
-                preview.reasons = _reasons(sources, inventory, name, stage, pending, name in has_stamps)
+                preview.reasons = _reasons(
+                    sources, inventory, name, stage, pending, name in reads_files, request_changes
+                )
             else:
                 preview.reasons = changed.get(key) or ["nothing was made yet"]
         if preview.undecided:
@@ -154,7 +159,8 @@ def _reasons(
     observatory: str,
     stage: Stage,
     pending: NDArray[np.bool_],
-    stamped: bool,
+    reads_files: bool,
+    request_changes: Callable[[str, int], str],
 ) -> list[str]:
     """Why items are pending in a stage that has products of the present code and parameters."""
     states, products = inventory.states[observatory], inventory.products[observatory][stage.name]
@@ -185,7 +191,10 @@ def _reasons(
     new[rest] = [name not in of_any for name in names]
     because("new", new)
     if not stage.inputs:
-        because("local file or place in the catalog changed" if stamped else "place in the catalog changed", rest)
+        first = int(np.argmax(rest))
+        changes = request_changes(observatory, first) if rest.any() else ""
+        example = f" ({sources.name[first]}: {changes})" if changes else ""
+        because(("local file or request changed" if reads_files else "request changed") + example, rest)
     elif stage.unit == ("source", "survey"):
         raw = inventory.products[observatory]["download"]
         because("raw data changed", _made_from_other_raw(sources, raw, products, rest))

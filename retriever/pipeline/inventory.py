@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from retriever.graph import Stage
 from retriever.identity import Digests, digest_each, join_digests
+from retriever.interfaces import HasFileStates, Observatory
+from retriever.observatories.requests import request_digests
 from retriever.outcome import Outcome
+from retriever.pipeline.legacy import WithLegacy, legacy_inputs, legacy_key
 from retriever.pipeline.plan import StageState, States, derive
 from retriever.pipeline.recipe import Recipe
 from retriever.schema import Columns
@@ -21,7 +24,7 @@ from retriever.store.products import Packed, Products, Stored, made, pack_produc
 from retriever.store.publishing import known_stage_ids
 from retriever.store.segments import sizes_below
 
-__all__ = ["Inventory", "SegmentRow", "segment_sizes", "stamps_of", "take_inventory"]
+__all__ = ["Inventory", "SegmentRow", "file_states_of", "raw_inputs", "segment_sizes", "take_inventory"]
 
 SegmentRow = tuple[str, str, int, str]
 """Root, path, size, digest of a segment."""
@@ -52,7 +55,7 @@ class Inventory:
 def take_inventory(
     recipe: Recipe,
     sources: SourceTable,
-    stamps: Mapping[str, Sequence[str]],
+    file_states: Mapping[str, Sequence[str]],
     database: Database | None,
     unknown: Iterable[Batch] = (),
     fetched_after: datetime | None = None,
@@ -61,6 +64,8 @@ def take_inventory(
 
     Parameters
     ----------
+    file_states
+        States of the sources' files, of those observatories that read files.
     database
         None where there is no database yet.
     unknown
@@ -69,42 +74,42 @@ def take_inventory(
         Raw data that was fetched before is to be fetched again; None where all counts.
     """
     on_disk = segment_sizes(recipe)
-    keys = [spec.key for specs in recipe.specs.values() for spec in specs.values()]
+    before = {name: legacy_key(survey.observatory) for name, survey in recipe.surveys.items()}
+    keys = [*(spec.key for specs in recipe.specs.values() for spec in specs.values()), *before.values()]
     ids = known_stage_ids(database, keys) if database else {}
     segments: dict[int, SegmentRow] = queries.segments(database, ids.values()) if database and ids else {}
     packed = {key: queries.packed_products(database, ids[key]) if database and key in ids else [] for key in keys}
     orphans = _add_unknown(packed, segments, unknown)
     present = {number: row for number, row in segments.items() if on_disk.get((row[0], row[1])) == row[2]}
-    stored = {
+    asked = {
+        name: raw_inputs(survey.observatory, sources, file_states.get(name)) for name, survey in recipe.surveys.items()
+    }
+    stored: dict[str, Mapping[str, Products]] = {
         name: Stored({stage: packed[spec.key] for stage, spec in of_stages.items()})
         for name, of_stages in recipe.specs.items()
     }
+    for name in (name for name, key in before.items() if packed[key]):
+        inputs_before = legacy_inputs(sources, file_states.get(name))
+        stored[name] = WithLegacy(stored[name], packed[before[name]], inputs_before, asked[name])
     stale: frozenset[int] = frozenset()
     if fetched_after is not None and database:
         raw = [
-            ids[spec.key]
-            for name, of_stages in recipe.specs.items()
-            for spec in of_stages.values()
-            if recipe.stages[spec.stage].root == "data" and spec.key in ids and name not in stamps
+            ids[key]
+            for name in recipe.surveys
+            for key in (recipe.specs[name]["download"].key, before[name])
+            if key in ids and name not in file_states
         ]
         stale = frozenset(queries.segments_before(database, raw, fetched_after))
 
     def memberships(stage: Stage, state: StageState) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
         return _memberships(stage, state, database, orphans)
 
-    asked = {name: _asked(sources, stamps.get(name)) for name in recipe.surveys}
     return Inventory(
         states=derive(recipe, sources, asked, stored, present, stale, memberships),
         products=stored,
         segments=present,
         stale=stale,
     )
-
-
-def _asked(sources: SourceTable, stamps: Sequence[str] | None) -> Digests:
-    if stamps is None:
-        return sources.places
-    return join_digests(sources.places, digest_each(stamp.encode() for stamp in stamps))
 
 
 def _add_unknown(
@@ -162,11 +167,16 @@ def segment_sizes(recipe: Recipe) -> dict[tuple[str, str], int]:
     return found
 
 
-def stamps_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
-    """What observatories can tell cheaply of the state of their data, by name."""
-    found = {}
-    for name, survey in recipe.surveys.items():
-        stamps = getattr(survey.observatory, "stamps", None)
-        if stamps is not None:
-            found[name] = list(stamps(sources))
-    return found
+def file_states_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:
+    """States of the sources' files, of those observatories that read files, by name."""
+    return {
+        name: list(survey.observatory.states(sources))
+        for name, survey in recipe.surveys.items()
+        if isinstance(survey.observatory, HasFileStates)
+    }
+
+
+def raw_inputs(observatory: Observatory, sources: SourceTable, file_states: Sequence[str] | None) -> Digests:
+    """Inputs of raw products: name and request, and the state of the files where they are read from files."""
+    asked = request_digests(observatory, sources)
+    return asked if file_states is None else join_digests(asked, digest_each(state.encode() for state in file_states))

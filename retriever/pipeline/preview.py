@@ -10,6 +10,7 @@ from retriever.batch import Batch, Made
 from retriever.config import build_setup, typed
 from retriever.errors import CatalogError, StoreError
 from retriever.graph import Stage
+from retriever.interfaces import AsksArchive, ResolvesNames
 from retriever.outcome import Outcome
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.session import make_recipe
@@ -56,10 +57,11 @@ def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
         ra, dec = place
         return Source(name=f"J{ra:.5f}{dec:+.5f}", ra=ra, dec=dec)
     number = re.fullmatch(r"TIC\s*(\d+)", what.strip(), re.IGNORECASE)
-    finders = [survey.observatory for survey in recipe.surveys.values() if hasattr(survey.observatory, "find_place")]
+    finders = [
+        survey.observatory for survey in recipe.surveys.values() if isinstance(survey.observatory, ResolvesNames)
+    ]
     if number and finders:
-        found: Source = finders[0].find_place(number[1])
-        return found
+        return finders[0].find_place(number[1])
     sources = catalog.load()
     row = sources.row_of(what)
     if row < 0:
@@ -88,8 +90,9 @@ def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ..
     """What each stage made of a source in one survey; stages that join surveys or sources need a run."""
     components = dict(recipe.components(name))
     observatory: Any = components["observatory"]
-    if hasattr(observatory, "client"):
-        components["observatory"] = replace(observatory, client=replace(observatory.client, inbox=None))
+    if isinstance(observatory, AsksArchive):
+        asking: Any = observatory
+        components["observatory"] = replace(asking, client=replace(asking.client, inbox=None))
     names = _possible(recipe, stages)
     sources = SourceTable.of([source])
     made: dict[str, Made] = {}

@@ -1,7 +1,7 @@
 """What a run is made of: its components, and the keys that say what its products depend on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from retriever.batch import Components
 from retriever.fingerprint import code_of, fingerprint
 from retriever.graph import GRAPH, Graph, Stage
 from retriever.identity import canonical_hash
+from retriever.interfaces import describe
 from retriever.store.batch import StageSpec
 from retriever.store.segments import safe_name
 
@@ -109,8 +110,8 @@ class Recipe:
         components = self.components(name)
         used = {group: describe(components[group]) for group in stage.groups if group in components}
         if stage.root == "data":  # no code: no refactoring asks an archive again
-            survey = self.surveys[name].observatory.survey
-            return {"data_type": DATA_TYPE, "survey": survey, "request": used["observatory"]["fields"]}
+            # what is asked for each source is in the input of its raw product; see retriever.observatories.requests
+            return {"data_type": DATA_TYPE, "survey": self.surveys[name].observatory.survey}
         manifest = {
             "stage": stage.name,
             "components": used,
@@ -170,35 +171,3 @@ class Recipe:
         if self.stages[spec.stage].root == "data":
             return f"{safe_name(spec.survey)}/{DATA_TYPE}"
         return f".stages/{spec.stage}/{spec.key[:12]}"
-
-
-def describe(component: Any) -> dict[str, Any]:
-    """A component as plain data: its class, and the fields that can change a result.
-
-    Examples
-    --------
-    >>> from retriever.quality.standard import StandardQuality
-    >>> describe(StandardQuality(max_offset=5.0))
-    {'class': 'retriever.quality.standard.StandardQuality', 'fields': {'use_flags': True, 'max_offset': 5.0}}
-    """
-    kind = type(component)
-    return {
-        "class": f"{kind.__module__}.{kind.__qualname__}",
-        "fields": {
-            spec.name: _plain(getattr(component, spec.name))
-            for spec in fields(component)
-            if spec.metadata.get("result", True)
-        },
-    }
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return describe(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value

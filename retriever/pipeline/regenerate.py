@@ -10,7 +10,7 @@ from retriever.batch import Batch, Made
 from retriever.config import build_setup, load_frozen, typed
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
-from retriever.pipeline.inventory import Inventory, stamps_of, take_inventory
+from retriever.pipeline.inventory import Inventory, file_states_of, take_inventory
 from retriever.pipeline.jobs import make_loads
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.session import make_recipe
@@ -58,7 +58,7 @@ def simulated_lightcurves(version: Path, name: str, data: Path, database: Databa
     row = sources.row_of(name)
     if row < 0:
         raise StoreError(f"the catalog of {version.name} has no source {name!r}; see its sources.parquet")
-    inventory = take_inventory(recipe, sources, stamps_of(recipe, sources), database)
+    inventory = take_inventory(recipe, sources, file_states_of(recipe, sources), database)
     found: dict[str, Tables] = {}
     for observatory in recipe.surveys:
         outcome = int(inventory.states[observatory]["simulate"].outcome[row])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from retriever.errors import AbortedRun, StoreError
 from retriever.identity import Digests
+from retriever.interfaces import AsksArchive
 from retriever.outcome import Outcome
 from retriever.pipeline.cutting import Task, cut_tasks
 from retriever.pipeline.executors import Engine, recipe_blob, work
@@ -54,8 +55,8 @@ class Run:
 
     Parameters
     ----------
-    recipe, sources, stamps, choice, version, settings, engine
-        What to do and how; see `choose` and `retriever.pipeline.inventory.stamps_of`.
+    recipe, sources, file_states, choice, version, settings, engine
+        What to do and how; see `choose` and `retriever.pipeline.inventory.file_states_of`.
     database
         The opened database.
     name
@@ -63,7 +64,7 @@ class Run:
     """
 
     def __init__(
-        self, *, recipe: Recipe, sources: SourceTable, stamps: Mapping[str, list[str]], choice: Choice,
+        self, *, recipe: Recipe, sources: SourceTable, file_states: Mapping[str, list[str]], choice: Choice,
         version: Version, settings: RunSettings, engine: Engine, database: Database, name: str,
     ) -> None:  # fmt: skip
         self.recipe, self.sources, self.version, self.name = recipe, sources, version, name
@@ -73,7 +74,7 @@ class Run:
             reference=sources.reference, selected=int(np.count_nonzero(choice.sources)),
             computed=dict.fromkeys(recipe.stages.names, 0),
         )  # fmt: skip
-        self._choice, self._stamps = choice, stamps
+        self._choice, self._file_states = choice, file_states
         self._ids = stage_ids(database, [spec for specs in recipe.specs.values() for spec in specs.values()])
         self._fetched_after = settings.fetched_after
         self._results = _Results(self)
@@ -94,7 +95,7 @@ class Run:
             for root in self.recipe.roots.values():
                 remove_leftovers(root)
             for survey in self.recipe.surveys.values():
-                if hasattr(survey.observatory, "client"):
+                if isinstance(survey.observatory, AsksArchive):
                     survey.observatory.client.sweep()
             self._register_orphans()
             self._inventory = self._take_inventory()
@@ -133,14 +134,16 @@ class Run:
         register_orphans(self.database, unknown, roots, run=self.name)
 
     def _take_inventory(self) -> Inventory:
-        return take_inventory(self.recipe, self.sources, self._stamps, self.database, fetched_after=self._fetched_after)
+        return take_inventory(
+            self.recipe, self.sources, self._file_states, self.database, fetched_after=self._fetched_after
+        )
 
     def _warn_of_other_requests(self) -> None:
         """Say where a source has the name of raw data on disk, but the survey is asked for something else."""
         for name in self.recipe.surveys:
             raw = self._inventory.states[name]["download"]
             lacking = np.flatnonzero((raw.outcome == Outcome.PENDING) & ~raw.existed)
-            if name in self._stamps or not lacking.size:
+            if name in self._file_states or not lacking.size:
                 continue
             known = self._inventory.products[name]["download"].among(set(self.sources.name[lacking].tolist()))
             if known:

@@ -11,8 +11,10 @@ import numpy as np
 
 from retriever.config import Setup, build_setup, frozen_yaml, typed
 from retriever.errors import CatalogError, ConfigError, nearest
+from retriever.interfaces import AsksArchive
+from retriever.pipeline.asked import RequestChanges
 from retriever.pipeline.explain import Preview, explain, reference_version
-from retriever.pipeline.inventory import segment_sizes, stamps_of, take_inventory
+from retriever.pipeline.inventory import file_states_of, segment_sizes, take_inventory
 from retriever.pipeline.own_stages import build_stages
 from retriever.pipeline.plan import Choice
 from retriever.pipeline.recipe import Recipe, Survey
@@ -38,8 +40,10 @@ class Session:
 
     Attributes
     ----------
-    recipe, sources, stamps, choice, version
+    recipe, sources, choice, version
         What to do; see `retriever.pipeline.runner.Run`.
+    file_states
+        See `retriever.pipeline.inventory.file_states_of`.
     settings, address, paths, executor
         How to do it; `address` is that of the database.
     repositories
@@ -48,7 +52,7 @@ class Session:
 
     recipe: Recipe
     sources: SourceTable
-    stamps: Mapping[str, list[str]]
+    file_states: Mapping[str, list[str]]
     choice: Choice
     version: Version
     settings: RunSettings
@@ -76,7 +80,7 @@ def open_session(config: Any) -> Session:
     return Session(
         recipe=recipe,
         sources=sources,
-        stamps=stamps_of(recipe, sources),
+        file_states=file_states_of(recipe, sources),
         choice=choose(sources, settings, recipe),
         version=make_version(project, setup.components["catalog"], sources, recipe, state),
         settings=settings,
@@ -109,7 +113,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
         version.open_folder(frozen_yaml(config), session.repositories, session.recipe)
         name = new_run_name()
         run = Run(
-            recipe=session.recipe, sources=session.sources, stamps=session.stamps, choice=session.choice,
+            recipe=session.recipe, sources=session.sources, file_states=session.file_states, choice=session.choice,
             version=version, settings=settings, engine=session.executor, database=database, name=name,
         )  # fmt: skip
         with _logged(version.folder / "runs" / name, verbose or settings.verbose):
@@ -140,19 +144,22 @@ def plan_config(config: Any) -> Preview:
         inventory = take_inventory(
             recipe,
             session.sources,
-            session.stamps,
+            session.file_states,
             database,
             [batch for _, batch in found],
             session.settings.fetched_after,
         )
         candidates = queries.versions_by_run(database, version.inputs["project"]["name"]) if database else []
+    changes = RequestChanges(recipe, session.sources, inventory)
     name, before = reference_version(session.paths.outputs_root, candidates, version.name)
     now = {"inputs": version.inputs, "code": recipe.code}
     return Preview(
         version=version.name,
         folder=str(version.folder),
         compared_with=name,
-        stages=explain(recipe, session.sources, inventory, session.choice, now, before, list(session.stamps)),
+        stages=explain(
+            recipe, session.sources, inventory, session.choice, now, before, list(session.file_states), changes.of
+        ),
         interrupted=len(found),
     )
 
@@ -165,7 +172,7 @@ def choose(sources: SourceTable, settings: RunSettings, recipe: Recipe) -> Choic
     CatalogError
         When they name a source that the catalog does not have.
     """
-    asking = {name for name, survey in recipe.surveys.items() if hasattr(survey.observatory, "client")}
+    asking = {name for name, survey in recipe.surveys.items() if isinstance(survey.observatory, AsksArchive)}
     return Choice(
         stages=_stages(settings, recipe),
         sources=_selected(sources, settings),

@@ -15,6 +15,7 @@ from retriever.errors import StoreError
 from retriever.graph import GRAPH, Stage
 from retriever.histogram import SparseCounts
 from retriever.identity import Digests, join_digests
+from retriever.interfaces import AsksArchive
 from retriever.outcome import Outcome
 from retriever.pipeline.recipe import Recipe
 from retriever.ragged import merge_tables, select_items
@@ -246,10 +247,9 @@ class _SegmentWriter:
     def _release(self, outcome: NDArray[np.int8]) -> None:
         """Let the observatory's client drop the answers that are safe on disk now."""
         observatory = self._recipe.surveys[self._job.observatory].observatory
-        client = getattr(observatory, "client", None)
-        if client is not None:
+        if isinstance(observatory, AsksArchive):
             done = np.flatnonzero(outcome != Outcome.FAILED).tolist()
-            client.settled(observatory.survey, (self._job.sources.source(row) for row in done))
+            observatory.client.settled(observatory.survey, (self._job.sources.source(row) for row in done))
 
 
 def _is_built_in(stage: Stage) -> bool:

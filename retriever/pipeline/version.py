@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import retriever
 from retriever.errors import ConfigError, StoreError
 from retriever.fingerprint import user_modules
@@ -221,7 +223,7 @@ def _user_sources(recipe: Recipe) -> dict[str, Path]:
 
 
 def environment() -> dict[str, str]:
-    """Versions of Python, of the machine and of the packages that results may depend on."""
+    """Versions of Python and of the packages that results may depend on, the machine, and numpy's instruction sets."""
     packages = (
         "numpy",
         "astropy",
@@ -232,14 +234,25 @@ def environment() -> dict[str, str]:
         "sqlalchemy",
         "hydra-core",
         "omegaconf",
+        "scipy",
+        "pyvo",
+        "httpx",
     )
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
+    found["simd"] = _simd()
     for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _simd() -> str:
+    """Instruction sets of the processor that numpy uses, on which the last bit of its functions depends."""
+    config = np.show_config(mode="dicts")
+    extensions = config.get("SIMD Extensions", {}) if isinstance(config, dict) else {}
+    return " ".join([*extensions.get("baseline", []), *extensions.get("found", [])]) or "unknown"
 
 
 def new_run_name() -> str:

@@ -10,6 +10,7 @@ from retriever.catalogs.tabular import CatalogColumns, Magnitude
 from retriever.catalogs.white_dwarfs import WhiteDwarfFile
 from retriever.client.http import Client
 from retriever.errors import CatalogError
+from retriever.interfaces import describe
 from tests.archive import Archive, Reply
 from tests.surveys import WHITE_DWARFS_PATH, white_dwarfs_route
 from tests.tap_server import TAPServer
@@ -73,6 +74,33 @@ def test_what_was_downloaded_is_frozen_and_used_from_then_on(server, tmp_path) -
     assert "SELECT source_id" in told["request"]["query"] and told["reference"] and told["fetched"]
     with pytest.raises(CatalogError, match="not on disk"):
         gaia(server, tmp_path, ids=[13], client={"offline": True}).load()
+
+
+def test_the_address_counts_where_no_release_does(server, tmp_path) -> None:
+    other = TAPServer(server.archive, {"gaiadr3.gaia_source": STARS}, path="/mirror")
+    for release, asked in (("DR3", 1), ("", 2)):
+        before = len(server.archive.seen)
+        for url in (server.url, other.url, server.url):
+            assert len(gaia(server, tmp_path / f"x{release}", ids=[11], url=url, release=release).load()) == 1
+        assert len(server.archive.seen) - before == asked
+    here, there = (gaia(server, tmp_path, ids=[11], url=url) for url in (server.url, other.url))
+    assert describe(here) == describe(there)
+    here, there = (gaia(server, tmp_path, ids=[11], url=url, release="") for url in (server.url, other.url))
+    assert describe(here) != describe(there)
+
+
+def test_a_file_frozen_before_addresses_counted_is_used_if_it_came_from_there(server, tmp_path) -> None:
+    gaia(server, tmp_path, ids=[11]).load()
+    (path,) = tmp_path.glob("gaia_*.json")
+    story = json.loads(path.read_text())
+    del story["request"]["release"]
+    path.write_text(json.dumps(story))
+    count = len(server.archive.seen)
+    gaia(server, tmp_path, ids=[11]).load()
+    assert len(server.archive.seen) == count
+    other = TAPServer(server.archive, {"gaiadr3.gaia_source": STARS}, path="/mirror")
+    gaia(server, tmp_path, ids=[11], url=other.url).load()
+    assert len(server.archive.seen) == count + 1
 
 
 def test_two_questions_with_one_answer_are_each_asked_once(server, tmp_path) -> None:

@@ -74,22 +74,22 @@ def test_a_broken_file_fails_its_source_alone(tmp_path: Path) -> None:
     assert answers[2].is_empty
 
 
-def test_stamps_follow_the_files(tmp_path: Path) -> None:
+def test_states_follow_the_files(tmp_path: Path) -> None:
     write(tmp_path, "A.csv")
     write(tmp_path, "B.csv")
-    before = FolderObservatory(folder=str(tmp_path)).stamps(sources("A", "B", "C"))
+    before = FolderObservatory(folder=str(tmp_path)).states(sources("A", "B", "C"))
     os.utime(tmp_path / "B.csv", ns=(1, 1))
-    after = FolderObservatory(folder=str(tmp_path)).stamps(sources("A", "B", "C"))
+    after = FolderObservatory(folder=str(tmp_path)).states(sources("A", "B", "C"))
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
     with pytest.raises(ConfigError, match="no file like"):
-        FolderObservatory(folder=str(tmp_path)).stamps(sources("nobody"))
+        FolderObservatory(folder=str(tmp_path)).states(sources("nobody"))
 
 
 def test_bad_folders_and_patterns(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a folder"):
-        FolderObservatory(folder=str(tmp_path / "none")).stamps(sources("A"))
+        FolderObservatory(folder=str(tmp_path / "none")).states(sources("A"))
     with pytest.raises(ConfigError, match="not given"):
-        FolderObservatory().stamps(sources("A"))
+        FolderObservatory().states(sources("A"))
     with pytest.raises(ConfigError, match="pattern"):
         FolderObservatory(pattern="all.csv")
 

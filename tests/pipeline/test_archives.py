@@ -175,7 +175,7 @@ def test_the_same_name_at_another_place_gets_raw_data_of_its_own(retriever, stan
     table.loc[1, "ra"] += 1.0
     table.to_csv(catalog, index=False)
     ended = retriever("run", *words(archive, catalog))
-    assert ended.code == 0 and "'S0001'" in ended.err and "another place" in ended.err
+    assert ended.code == 0 and "'S0001'" in ended.err and "another request" in ended.err
     assert len(archive.seen) == 4
 
 

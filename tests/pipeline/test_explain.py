@@ -150,7 +150,7 @@ def test_reasons_are_told(retriever, stand) -> None:
     playground.write_catalog()
     playground.write_lightcurve("s2")
     told = reasons(playground)
-    assert told["download"] == ["local file or place in the catalog changed: 1 source"]
+    assert told["download"] == ["local file or request changed: 1 source"]
     assert told["reduce"][-1] == "raw data fetched again first, and then compared: 1 source"
     assert playground.executed("run.stages=[download]")["download"] == 1
     assert reasons(playground)["reduce"] == ["raw data changed: 1 source"]
