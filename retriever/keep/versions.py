@@ -16,8 +16,10 @@ from retriever.store.database import Database
 from retriever.store.files import write_text
 from retriever.store.upkeep import (
     Garbage,
+    OnProgress,
     adopt,
     find_garbage,
+    no_progress,
     refuse_while_running,
     segments_on_disk,
     unknown_segments,
@@ -83,7 +85,7 @@ def renew(outputs: Path, data: Path, database: Database) -> None:
         database.outdated = False
 
 
-def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
+def rebuild(outputs: Path, data: Path, database: Database, *, on_progress: OnProgress = no_progress) -> dict[str, int]:
     """Make the database anew from segments and version folders; gives how many of each it found.
 
     Raises
@@ -93,14 +95,15 @@ def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
     """
     refuse_while_running(database, "rebuild the database")
     database.clear()
-    segments = adopt_all(outputs, data, database, run="rebuild")
+    segments = adopt_all(outputs, data, database, run="rebuild", on_progress=on_progress)
     return {"segments": segments, "versions": index_versions(outputs, database, version_names(outputs))}
 
 
-def adopt_all(outputs: Path, data: Path, database: Database, run: str) -> int:
+def adopt_all(outputs: Path, data: Path, database: Database, run: str, *, on_progress: OnProgress = no_progress) -> int:
     """Make all segments on disk count that the database does not know; gives their number."""
     roots = {"data": data, "outputs": outputs}
-    return adopt(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run)
+    unknown = unknown_segments(database, segments_on_disk(roots), roots)
+    return adopt(database, unknown, roots, run, on_progress=on_progress)
 
 
 def index_versions(outputs: Path, database: Database, names: Iterable[str]) -> int:
