@@ -106,6 +106,10 @@ class Sweep:
         paths = sorted((self.folder / "jobs").glob("*.json"), key=lambda path: int(path.stem))
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
+    def exit_codes(self) -> list[int]:
+        """Exit codes of the jobs that ended, in their order."""
+        return [int(outcome["exit_code"]) for outcome in self.outcomes()]
+
     def text(self) -> str:
         """The table of the sweep, and which jobs failed."""
         outcomes = self.outcomes()

@@ -1,0 +1,246 @@
+"""Commands that check, change or carry what is on disk: verify, redo, pin, remove, gc, rebuild, pack, unpack."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from retriever.commands.command import DAMAGED, Command, Parser, Words, database_address, open_database, tell
+from retriever.commands.progress import progress
+from retriever.errors import ConfigError, StoreError
+
+__all__ = ["MAINTENANCE"]
+
+
+def _verify(words: Words) -> int:
+    from retriever.report.versions import find_version
+    from retriever.store import asking, upkeep
+
+    roots = {"data": words.data, "outputs": words.outputs}
+    with open_database(words) as database:
+        stages = None
+        if words.version is not None:
+            stages = asking.stage_ids_of(database, find_version(words.version, words.outputs).name)
+        if words.repair:
+            upkeep.refuse_while_running(database, "repair")
+        with progress("verifying") as report:
+            found = list(upkeep.verify(database, roots, stages, on_progress=report))
+        if words.repair and found:
+            upkeep.repair(database, roots, found)
+    told = [{key: getattr(one, key) for key in ("kind", "root", "path", "what")} for one in found]
+
+    def text(rows: list[dict[str, Any]]) -> str:
+        lines = [f"{row['kind']}: {row['root']}/{row['path']}: {row['what']}" for row in rows]
+        end = f"{len(rows)} findings" if rows else "all is as it should be"
+        if rows:
+            end += "; repaired, run again to make anew what was lost" if words.repair else "; --repair mends them"
+        return "\n".join([*lines, end])
+
+    tell(words, told, text)
+    return DAMAGED if found and not words.repair else 0
+
+
+def _redo(words: Words) -> int:
+    from retriever.outcome import STAGES
+    from retriever.report.versions import find_version
+    from retriever.store import asking, upkeep
+
+    if words.stage not in STAGES:
+        raise ConfigError(f"--stage is {words.stage!r}; it is one of {', '.join(STAGES)}")
+    if words.stage == "download" and not words.raw:
+        raise ConfigError("redo of download asks the survey again; say so with --raw")
+    with open_database(words) as database:
+        upkeep.refuse_while_running(database, "send products back")
+        version = find_version(words.version, words.outputs)
+        stages = asking.stage_ids_of(database, version.name, words.stage)
+        count = upkeep.redo(database, stages, words.sources)
+    if not count:
+        raise StoreError(f"{version.name} has no {words.stage} products of {', '.join(words.sources)}")
+    tell(words, {"pending": count}, lambda told: f"{told['pending']} products are pending again; run to make them")
+    return 0
+
+
+def _remove(words: Words) -> int:
+    from retriever.keep import versions
+    from retriever.report.versions import find_version
+
+    version = find_version(words.version, words.outputs)
+    with open_database(words) as database:
+        versions.remove(version, database)
+    text = "removed {removed}; its products stay until: retriever gc".format
+    tell(words, {"removed": version.name}, lambda told: text(**told))
+    return 0
+
+
+def _pin(words: Words) -> int:
+    from retriever.keep import versions
+    from retriever.report.versions import find_version
+
+    version = find_version(words.version, words.outputs)
+    versions.unpin(version) if words.off else versions.pin(version, words.why)
+    tell(
+        words,
+        {"version": version.name, "pinned": not words.off},
+        lambda told: f"{told['version']} is {'pinned' if told['pinned'] else 'not pinned any more'}",
+    )
+    return 0
+
+
+def _gc(words: Words) -> int:
+    from retriever.keep import versions
+    from retriever.store import upkeep
+
+    roots = {"data": words.data, "outputs": words.outputs}
+    with open_database(words) as database:
+        upkeep.refuse_while_running(database, "collect garbage")
+        garbage = versions.unneeded(words.outputs, words.data, database, words.raw)
+        kinds = sorted({one.kind for one in garbage})
+        found: dict[str, Any] = {
+            "files": len(garbage),
+            "bytes": sum(one.size for one in garbage),
+            "kinds": {kind: sum(one.size for one in garbage if one.kind == kind) for kind in kinds},
+            "freed": not words.dry_run,
+        }
+        if not words.json:
+            print(f"{found['files']} files that no version stands on, {found['bytes']} bytes")
+            for kind, size in found["kinds"].items():
+                print(f"  {kind}: {size} bytes")
+        if not words.dry_run:
+            with progress("deleting", "files") as report:
+                upkeep.collect(database, roots, garbage, on_progress=report)
+    tell(words, found, lambda told: "freed" if told["freed"] else "nothing was removed (--dry-run)")
+    return 0
+
+
+def _rebuild(words: Words) -> int:
+    from retriever.keep import versions
+
+    _set_aside_broken(words)
+    with open_database(words, must_exist=False) as database, progress("reading") as report:
+        found = versions.rebuild(words.outputs, words.data, database, on_progress=report)
+    tell(words, found, lambda told: f"the database has {told['segments']} segments and {told['versions']} versions")
+    return 0
+
+
+def _set_aside_broken(words: Words) -> None:
+    """Rename the file of an SQLite database that cannot be read; rebuild then makes a new one."""
+    from retriever.store.connection import set_aside_if_broken
+
+    try:
+        aside = set_aside_if_broken(database_address(words), words.outputs)
+    except OSError as error:
+        raise StoreError(f"cannot rename the broken database in {words.outputs}: {error.strerror or error}") from error
+    if aside is not None:
+        print(f"retriever: the database was broken; it is kept as {aside}", file=sys.stderr)
+
+
+def _pack(words: Words) -> int:
+    from retriever.keep.archive import pack_version
+    from retriever.report.versions import find_version
+
+    version = find_version(words.version, words.outputs)
+    with progress("packing", "files") as report:
+        found = pack_version(version, words.data, Path(words.file), on_progress=report)
+    tell(words, found, lambda told: f"{told['files']} files, {told['bytes']} bytes: {words.file}")
+    return 0
+
+
+def _unpack(words: Words) -> int:
+    from retriever.keep.archive import unpack_version
+
+    with open_database(words, must_exist=False) as database:
+        name = unpack_version(Path(words.file), words.outputs, words.data, database)
+    tell(words, {"version": name}, lambda told: f"unpacked {told['version']}; retriever status lists it")
+    return 0
+
+
+# ---- words -------------------------------------------------------------------------------------------------------
+
+
+def _version_words(parser: Parser) -> None:
+    parser.add_argument("version", help="folder, name, or beginning of a name or hash")
+
+
+def _verify_words(parser: Parser) -> None:
+    parser.add_argument("version", nargs="?", help="only what this version stands on")
+    parser.add_argument("--repair", action="store_true", help="send back what is damaged, take over what is unknown")
+
+
+def _redo_words(parser: Parser) -> None:
+    _version_words(parser)
+    parser.add_argument("--sources", nargs="+", required=True, help="names")
+    parser.add_argument("--stage", required=True, help="download, reduce, analyze or simulate")
+    parser.add_argument("--raw", action="store_true", help="yes, ask the survey again")
+
+
+def _pin_words(parser: Parser) -> None:
+    _version_words(parser)
+    parser.add_argument("--why", default="", help="a word on why")
+    parser.add_argument("--off", action="store_true", help="take the pin away")
+
+
+def _gc_words(parser: Parser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--raw", action="store_true", help="raw data too")
+
+
+def _pack_words(parser: Parser) -> None:
+    _version_words(parser)
+    parser.add_argument("file", help="the archive to write")
+
+
+def _unpack_words(parser: Parser) -> None:
+    parser.add_argument("file", help="the archive")
+
+
+MAINTENANCE = (
+    Command(
+        name="verify",
+        help="compare segments, digests and database; exit code 4 when something is wrong",
+        example="verify\nverify DEMO_79ed --repair",
+        work=_verify,
+        declare=_verify_words,
+    ),
+    Command(
+        name="redo",
+        help="set chosen products to pending, so that the next run makes them again",
+        example="redo DEMO_79ed --sources random_000003 --stage reduce",
+        work=_redo,
+        declare=_redo_words,
+    ),
+    Command(
+        name="pin",
+        help="keep a version from being removed",
+        example="pin DEMO_79ed --why 'in the paper'",
+        work=_pin,
+        declare=_pin_words,
+    ),
+    Command(name="remove", help="remove a version", example="remove DEMO_79ed", work=_remove, declare=_version_words),
+    Command(
+        name="gc",
+        help="delete files that no version needs",
+        example="gc --dry-run\ngc --raw",
+        work=_gc,
+        declare=_gc_words,
+    ),
+    Command(
+        name="rebuild",
+        help="make the database anew from data and outputs",
+        example="rebuild",
+        work=_rebuild,
+    ),
+    Command(
+        name="pack",
+        help="pack a version with its products into one file",
+        example="pack DEMO_79ed demo.zip",
+        work=_pack,
+        declare=_pack_words,
+    ),
+    Command(
+        name="unpack",
+        help="unpack a packed version; nothing is computed",
+        example="unpack demo.zip",
+        work=_unpack,
+        declare=_unpack_words,
+    ),
+)
+"""The commands of this module."""
