@@ -134,10 +134,10 @@ def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
         inner = _dataclass_inside(hints[key])
         if inner is not None and isinstance(value, Mapping):
             address = f"{where}.{key}"
-            one = inner is hints[key]
+            is_single = inner is hints[key]
             inside[key] = (
                 typed(inner, value, address)
-                if one
+                if is_single
                 else {
                     name: typed(inner, _mapping(item, f"{address}.{name}"), f"{address}.{name}")
                     for name, item in value.items()
@@ -183,7 +183,7 @@ def _class(target: str, verb: str, where: str) -> type:
     except Exception as error:  # a module of the user's may raise whatever it likes
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{where}._target_: cannot import {module_name!r} ({reason}); it must lie where you stand or be installed"
+            f"{where}._target_: cannot import {module_name!r} ({reason}); put it into the current folder or install it"
         ) from error
     kind = getattr(module, name, None)
     if not isinstance(kind, type) or not callable(getattr(kind, verb, None)):

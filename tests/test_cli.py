@@ -35,6 +35,7 @@ SMALL = ("catalog.size=20", "observatories.demo.epochs=30")
         (["run", "hydra/launcher=jobli"], "did you mean 'joblib'"),
         (["run", "--config-name", "confi"], "did you mean 'config'"),
         (["run", "--cfg", "job", "--package", "findr"], "did you mean 'finder'"),
+        (["run", "--package", "finder"], "add --cfg"),
         (["run", "store.url=postgresql://me:secret@host/db"], "holds a password"),
         (["run", "paths.outputs=" + __file__], "paths.outputs"),
         (["run", "-m", "paths.outputs=" + __file__, "finder.snr_threshold=5,6"], "paths.outputs"),

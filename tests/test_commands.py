@@ -461,6 +461,7 @@ def test_a_saved_version_takes_choices_of_groups(retriever, stand) -> None:
         (["finder.snr_treshold=5"], "did you mean 'finder.snr_threshold'"),
         (["store.url=postgresql://me:secret@host/db"], "password"),
         (["-m", "finder.snr_threshold=5,6"], "-m"),
+        (["--cfg", "job"], "--cfg"),
     ):
         ended = retriever("run", "--from", saved.name, *words)
         assert ended.code == 2 and sentence in ended.err and ended.err.count("\n") == 1, ended

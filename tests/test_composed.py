@@ -56,7 +56,7 @@ def test_try_by_place_by_number_and_of_some_stages(retriever, stand, archive) ->
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["try", "random_00000"], "did you mean"), (["try", "400 10"], "RA and DEC in degrees"), (["try", "x", "--stages", "fetch"], "choose of"),
+        (["try", "random_00000"], "did you mean"), (["try", "400 10"], "RA and DEC in degrees"), (["try", "x", "--stages", "fetch"], "choose from"),
         (["try", "x", "finder.snr_treshold=3"], "snr_threshold"), (["catalog", "query"], "needs a name"),
         (["catalog", "query", "nobody"], "no source"), (["catalog", "match", "absent.csv"], "no file"),
         (["adopt", "absent", "observatory=ztf"], "not a folder"), (["adopt", "."], "no file like"),

@@ -24,7 +24,7 @@ __all__ = [
     "declare_json",
     "no_words",
     "open_database",
-    "tell",
+    "print_result",
     "unexpected",
 ]
 
@@ -39,7 +39,7 @@ Words = argparse.Namespace
 
 Parser = argparse.ArgumentParser
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 def no_words(parser: Parser) -> None:
@@ -148,7 +148,7 @@ def _declare_folders(parser: Parser) -> None:
 
 
 def declare_json(parser: Parser) -> None:
-    """Declare --json, which `tell` looks at."""
+    """Declare --json, which `print_result` looks at."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -158,9 +158,9 @@ def unexpected(error: Exception) -> str:
     return f"retriever: unexpected {type(error).__name__}: {text}; run again with -v for a traceback"
 
 
-def tell(words: Words, found: _Found, text: Callable[[_Found], str]) -> None:
+def print_result(words: Words, result: _Result, text: Callable[[_Result], str]) -> None:
     """Print a result: as JSON with --json, else as text."""
-    print(json.dumps(found, indent=2, default=str) if words.json else text(found))
+    print(json.dumps(result, indent=2, default=str) if words.json else text(result))
 
 
 def database_address(words: Words) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from retriever.commands.command import Command, Parser, Words, declare_json, tell
+from retriever.commands.command import Command, Parser, Words, declare_json, print_result
 from retriever.commands.running import Done, with_config
 from retriever.errors import ConfigError
 from retriever.outcome import STAGES
@@ -23,7 +23,7 @@ def _plan(config: Config, words: Words) -> Done:
     from retriever.pipeline.session import plan_config
 
     preview = plan_config(config)
-    tell(words, preview.as_dict(), lambda _: preview_text(preview))
+    print_result(words, preview.as_dict(), lambda _: preview_text(preview))
     return 0, ""
 
 
@@ -42,10 +42,10 @@ def _try(config: Config, words: Words) -> Done:
 
     stages = tuple(words.stages.split(","))
     if not stages or set(stages) - set(STAGES):
-        raise ConfigError(f"--stages is {words.stages!r}; choose of {', '.join(STAGES)}, separated by commas")
-    found = try_config(config, words.what, stages)
-    tell(words, found, show_text)
-    return (3 if any("failed" in one for one in found["observatories"].values()) else 0), ""
+        raise ConfigError(f"--stages is {words.stages!r}; choose from {', '.join(STAGES)}, separated by commas")
+    result = try_config(config, words.what, stages)
+    print_result(words, result, show_text)
+    return (3 if any("failed" in survey for survey in result["observatories"].values()) else 0), ""
 
 
 # ---- adopt ---------------------------------------------------------------------------------------------------------
@@ -63,11 +63,11 @@ def _adopt_words(parser: Parser) -> None:
 def _adopt(config: Config, words: Words) -> Done:
     from retriever.pipeline.adopting import adopt_folder, adopted_text
 
-    found = adopt_folder(
+    result = adopt_folder(
         config, words.folder, observatory=words.observatory, pattern=words.pattern, key=words.key, headers=words.headers
     )
-    tell(words, vars(found), lambda _: adopted_text(found))
-    return (3 if found.failed else 0), ""
+    print_result(words, vars(result), lambda _: adopted_text(result))
+    return (3 if result.failed else 0), ""
 
 
 # ---- catalog -------------------------------------------------------------------------------------------------------
@@ -86,12 +86,12 @@ def _catalog(config: Config, words: Words) -> Done:
 
     sources = catalog.load(config)
     if words.action == "info":
-        tell(words, catalog.info(sources), catalog.info_text)
+        print_result(words, catalog.info(sources), catalog.info_text)
         return 0, ""
     if not words.what:
         raise ConfigError(f"catalog {words.action} needs a name, a place or a file; see retriever catalog --help")
     rows = catalog.query if words.action == "query" else catalog.matches
-    tell(words, rows(sources, words.what, words.radius, words.epoch), catalog.rows_text)
+    print_result(words, rows(sources, words.what, words.radius, words.epoch), catalog.rows_text)
     return 0, ""
 
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from retriever.commands.command import DAMAGED, Command, Parser, Words, open_database, tell
+from retriever.commands.command import DAMAGED, Command, Parser, Words, open_database, print_result
 from retriever.errors import ConfigError
 
 __all__ = ["LOOKING"]
@@ -14,8 +14,8 @@ def _status(words: Words) -> int:
     from retriever.report import status
 
     with open_database(words) as database:
-        found = status.versions(database, words.outputs)
-    tell(words, found, status.versions_text)
+        result = status.versions(database, words.outputs)
+    print_result(words, result, status.versions_text)
     return 0
 
 
@@ -23,8 +23,8 @@ def _where(words: Words) -> int:
     from retriever.report import status
 
     with open_database(words) as database:
-        found = status.where(database, words.outputs, words.data, words.name)
-    tell(words, found, status.where_text)
+        result = status.where(database, words.outputs, words.data, words.name)
+    print_result(words, result, status.where_text)
     return 0
 
 
@@ -33,18 +33,18 @@ def _show(words: Words) -> int:
 
     if (words.near is None) == (words.thing is None):
         raise ConfigError("show takes one thing, or --near RA DEC")
-    found: Any = show_in_version(words.thing, words.outputs, words.data) if words.thing is not None else None
-    if found is None:
+    result: Any = show_in_version(words.thing, words.outputs, words.data) if words.thing is not None else None
+    if result is None:
         from retriever.report import known
 
         with open_database(words) as database:
             if words.near is not None:
                 ra, dec = words.near
-                found = {"what": "sources", "sources": known.near(ra, dec, database, words.radius)}
+                result = {"what": "sources", "sources": known.near(ra, dec, database, words.radius)}
             else:
-                found = known.show_known(words.thing, words.outputs, words.data, database)
-    tell(words, found, show_text)
-    return 0 if found.get("hash_holds", True) else DAMAGED
+                result = known.show_known(words.thing, words.outputs, words.data, database)
+    print_result(words, result, show_text)
+    return 0 if result.get("hash_holds", True) else DAMAGED
 
 
 def _compare(words: Words) -> int:
@@ -55,9 +55,9 @@ def _compare(words: Words) -> int:
     if len(versions) < 2:
         raise ConfigError("compare takes two versions or more")
     if len(versions) == 2:
-        tell(words, compare.compare_two(*versions), compare.compare_text)
+        print_result(words, compare.compare_two(*versions), compare.compare_text)
     else:
-        tell(words, compare.compare_many(versions), compare.many_text)
+        print_result(words, compare.compare_many(versions), compare.many_text)
     return 0
 
 
@@ -69,13 +69,13 @@ def _simulated(words: Words) -> int:
     sys.path.insert(0, str(Path.cwd()))
     folder = find_version(words.version, words.outputs).folder
     with open_database(words) as database:
-        found = simulated_lightcurves(folder, words.name, words.data, database)
-    rows = write_lightcurves(Path(words.file), {name: one.lightcurves for name, one in found.items()})
-    count = sum(len(one.lightcurves) for one in found.values())
-    tell(
+        result = simulated_lightcurves(folder, words.name, words.data, database)
+    rows = write_lightcurves(Path(words.file), {name: simulated.lightcurves for name, simulated in result.items()})
+    count = sum(len(simulated.lightcurves) for simulated in result.values())
+    print_result(
         words,
         {"epochs": rows, "lightcurves": count, "file": words.file},
-        lambda told: f"{told['epochs']} epochs of {told['lightcurves']} light curves: {told['file']}",
+        lambda result: f"{result['epochs']} epochs of {result['lightcurves']} light curves: {result['file']}",
     )
     return 0
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from retriever.commands.command import DAMAGED, Command, Parser, Words, database_address, open_database, tell
+from retriever.commands.command import DAMAGED, Command, Parser, Words, database_address, open_database, print_result
 from retriever.commands.progress import progress
 from retriever.errors import ConfigError, StoreError
 
@@ -23,20 +23,20 @@ def _verify(words: Words) -> int:
         if words.repair:
             upkeep.refuse_while_running(database, "repair")
         with progress("verifying") as report:
-            found = list(upkeep.verify(database, roots, stages, on_progress=report))
-        if words.repair and found:
-            upkeep.repair(database, roots, found)
-    told = [{key: getattr(one, key) for key in ("kind", "root", "path", "what")} for one in found]
+            findings = list(upkeep.verify(database, roots, stages, on_progress=report))
+        if words.repair and findings:
+            upkeep.repair(database, roots, findings)
+    rows = [{key: getattr(finding, key) for key in ("kind", "root", "path", "what")} for finding in findings]
 
     def text(rows: list[dict[str, Any]]) -> str:
         lines = [f"{row['kind']}: {row['root']}/{row['path']}: {row['what']}" for row in rows]
-        end = f"{len(rows)} findings" if rows else "all is as it should be"
+        end = f"{len(rows)} findings" if rows else "no findings: files, digests and database agree"
         if rows:
-            end += "; repaired, run again to make anew what was lost" if words.repair else "; --repair mends them"
+            end += "; repaired, run again to make what was lost" if words.repair else "; --repair repairs them"
         return "\n".join([*lines, end])
 
-    tell(words, told, text)
-    return DAMAGED if found and not words.repair else 0
+    print_result(words, rows, text)
+    return DAMAGED if findings and not words.repair else 0
 
 
 def _redo(words: Words) -> int:
@@ -47,15 +47,17 @@ def _redo(words: Words) -> int:
     if words.stage not in STAGES:
         raise ConfigError(f"--stage is {words.stage!r}; it is one of {', '.join(STAGES)}")
     if words.stage == "download" and not words.raw:
-        raise ConfigError("redo of download asks the survey again; say so with --raw")
+        raise ConfigError("redo of download asks the survey again; confirm with --raw")
     with open_database(words) as database:
-        upkeep.refuse_while_running(database, "send products back")
+        upkeep.refuse_while_running(database, "set products to pending")
         version = find_version(words.version, words.outputs)
         stages = asking.stage_ids_of(database, version.name, words.stage)
         count = upkeep.redo(database, stages, words.sources)
     if not count:
         raise StoreError(f"{version.name} has no {words.stage} products of {', '.join(words.sources)}")
-    tell(words, {"pending": count}, lambda told: f"{told['pending']} products are pending again; run to make them")
+    print_result(
+        words, {"pending": count}, lambda result: f"{result['pending']} products are pending; run to make them"
+    )
     return 0
 
 
@@ -66,8 +68,8 @@ def _remove(words: Words) -> int:
     version = find_version(words.version, words.outputs)
     with open_database(words) as database:
         versions.remove(version, database)
-    text = "removed {removed}; its products stay until: retriever gc".format
-    tell(words, {"removed": version.name}, lambda told: text(**told))
+    text = "removed {removed}; retriever gc deletes its products".format
+    print_result(words, {"removed": version.name}, lambda result: text(**result))
     return 0
 
 
@@ -77,10 +79,10 @@ def _pin(words: Words) -> int:
 
     version = find_version(words.version, words.outputs)
     versions.unpin(version) if words.off else versions.pin(version, words.why)
-    tell(
+    print_result(
         words,
         {"version": version.name, "pinned": not words.off},
-        lambda told: f"{told['version']} is {'pinned' if told['pinned'] else 'not pinned any more'}",
+        lambda result: f"{result['version']} is {'pinned' if result['pinned'] else 'no longer pinned'}",
     )
     return 0
 
@@ -93,21 +95,21 @@ def _gc(words: Words) -> int:
     with open_database(words) as database:
         upkeep.refuse_while_running(database, "collect garbage")
         garbage = versions.unneeded(words.outputs, words.data, database, words.raw)
-        kinds = sorted({one.kind for one in garbage})
-        found: dict[str, Any] = {
+        kinds = sorted({file.kind for file in garbage})
+        result: dict[str, Any] = {
             "files": len(garbage),
-            "bytes": sum(one.size for one in garbage),
-            "kinds": {kind: sum(one.size for one in garbage if one.kind == kind) for kind in kinds},
+            "bytes": sum(file.size for file in garbage),
+            "kinds": {kind: sum(file.size for file in garbage if file.kind == kind) for kind in kinds},
             "freed": not words.dry_run,
         }
         if not words.json:
-            print(f"{found['files']} files that no version stands on, {found['bytes']} bytes")
-            for kind, size in found["kinds"].items():
+            print(f"{result['files']} files that no version needs, {result['bytes']} bytes")
+            for kind, size in result["kinds"].items():
                 print(f"  {kind}: {size} bytes")
         if not words.dry_run:
             with progress("deleting", "files") as report:
                 upkeep.collect(database, roots, garbage, on_progress=report)
-    tell(words, found, lambda told: "freed" if told["freed"] else "nothing was removed (--dry-run)")
+    print_result(words, result, lambda result: "deleted" if result["freed"] else "nothing was deleted (--dry-run)")
     return 0
 
 
@@ -116,8 +118,12 @@ def _rebuild(words: Words) -> int:
 
     _set_aside_broken(words)
     with open_database(words, must_exist=False) as database, progress("reading") as report:
-        found = versions.rebuild(words.outputs, words.data, database, on_progress=report)
-    tell(words, found, lambda told: f"the database has {told['segments']} segments and {told['versions']} versions")
+        result = versions.rebuild(words.outputs, words.data, database, on_progress=report)
+    print_result(
+        words,
+        result,
+        lambda result: f"the database has {result['segments']} segments and {result['versions']} versions",
+    )
     return 0
 
 
@@ -139,8 +145,8 @@ def _pack(words: Words) -> int:
 
     version = find_version(words.version, words.outputs)
     with progress("packing", "files") as report:
-        found = pack_version(version, words.data, Path(words.file), on_progress=report)
-    tell(words, found, lambda told: f"{told['files']} files, {told['bytes']} bytes: {words.file}")
+        result = pack_version(version, words.data, Path(words.file), on_progress=report)
+    print_result(words, result, lambda result: f"{result['files']} files, {result['bytes']} bytes: {words.file}")
     return 0
 
 
@@ -149,7 +155,7 @@ def _unpack(words: Words) -> int:
 
     with open_database(words, must_exist=False) as database:
         name = unpack_version(Path(words.file), words.outputs, words.data, database)
-    tell(words, {"version": name}, lambda told: f"unpacked {told['version']}; retriever status lists it")
+    print_result(words, {"version": name}, lambda result: f"unpacked {result['version']}; retriever status lists it")
     return 0
 
 
@@ -161,26 +167,26 @@ def _version_words(parser: Parser) -> None:
 
 
 def _verify_words(parser: Parser) -> None:
-    parser.add_argument("version", nargs="?", help="only what this version stands on")
-    parser.add_argument("--repair", action="store_true", help="send back what is damaged, take over what is unknown")
+    parser.add_argument("version", nargs="?", help="only the products of this version")
+    parser.add_argument("--repair", action="store_true", help="set damaged products to pending, index unknown files")
 
 
 def _redo_words(parser: Parser) -> None:
     _version_words(parser)
-    parser.add_argument("--sources", nargs="+", required=True, help="names")
+    parser.add_argument("--sources", nargs="+", required=True, help="names of sources")
     parser.add_argument("--stage", required=True, help="download, reduce, analyze or simulate")
-    parser.add_argument("--raw", action="store_true", help="yes, ask the survey again")
+    parser.add_argument("--raw", action="store_true", help="confirm that the survey is asked again")
 
 
 def _pin_words(parser: Parser) -> None:
     _version_words(parser)
-    parser.add_argument("--why", default="", help="a word on why")
-    parser.add_argument("--off", action="store_true", help="take the pin away")
+    parser.add_argument("--why", default="", help="the reason, which is kept with the pin")
+    parser.add_argument("--off", action="store_true", help="remove the pin")
 
 
 def _gc_words(parser: Parser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
-    parser.add_argument("--raw", action="store_true", help="raw data too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
+    parser.add_argument("--raw", action="store_true", help="delete raw data too")
 
 
 def _pack_words(parser: Parser) -> None:

@@ -68,6 +68,8 @@ def _shown(words: Words, request: ConfigRequest) -> bool:
     """Print the config or where it comes from, if the words ask for that; whether they did."""
     from retriever.composition import showing
 
+    if words.cfg is None and (words.package is not None or words.resolve):
+        raise ConfigError("--package and --resolve say how to print the config; add --cfg job")
     if words.cfg is not None:
         print(showing.config_text(request, words.cfg, words.package, words.resolve), end="")
     elif words.info is not None:
@@ -92,8 +94,8 @@ def _sweep(words: Words, request: ConfigRequest, work: Work, sweep: Sweep | None
         codes.append(code)
         if sweep is not None:
             sweep.record(number, code, version)
-            if code == INTERRUPTED:
-                raise KeyboardInterrupt
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
 
     run_jobs(request, job)
     return _worst(codes if sweep is None else sweep.exit_codes())
@@ -190,8 +192,8 @@ def _run_saved(words: Words) -> int:
     from retriever.report.summary import print_summary
     from retriever.report.versions import find_version
 
-    if words.multirun:
-        raise ConfigError("run --from runs one version; leave -m away")
+    if words.multirun or words.cfg is not None or words.info is not None:
+        raise ConfigError("run --from runs one version; leave -m, --cfg and --info away")
     request = _request(words)
     outputs = outputs_override(request.overrides) or os.environ.get("RETRIEVER_OUTPUTS", "outputs")
     saved = find_version(words.saved, Paths(outputs=outputs).outputs_root)

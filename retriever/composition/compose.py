@@ -1,4 +1,4 @@
-"""A config composed through Hydra's compose API; what is wrong with a request is said in a sentence.
+"""Configs composed through Hydra's compose API, and sentences on what is wrong with a request.
 
 Sweeps and ``--info`` need more than that API has: they take the object that Hydra itself keeps in
 `hydra.core.global_hydra`.
@@ -111,7 +111,8 @@ def refuse_odd_choices(parsed: Sequence[Override], groups: Mapping[str, Sequence
         for choice in listed(override.value()):
             if not isinstance(choice, str) or not choice:
                 raise ConfigError(f"{group} is a group of configs; choose one of {', '.join(groups[group])}")
-            if choice not in groups[group] and not override.is_hydra_override():
+            folder, _, name = f"{group}/{choice}".rpartition("/")  # a choice may lie in a group below the group
+            if name not in groups.get(folder, ()) and not override.is_hydra_override():
                 raise ConfigError(_no_choice(choice, group, groups[group]))
 
 
@@ -127,7 +128,7 @@ def _reason(request: ConfigRequest, error: Exception, sweeps: bool) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if group:
-            return _no_choice(choice, group, choices(request.folders).get(group, error.options or ()))
+            return _no_choice(choice, group, error.options or choices(request.folders).get(group, ()))
         names = [path.stem for folder in request.folders for path in folder.glob("*.yaml")]
         return f"there is no config file {choice!r} in the config folders{nearest(choice, names)}"
     parsed = parse_overrides(request.overrides)
@@ -138,7 +139,7 @@ def _reason(request: ConfigRequest, error: Exception, sweeps: bool) -> str:
     wrong = _wrong_override(parsed, request)
     if wrong:
         return wrong
-    texts = [str(one).strip().splitlines() for one in (error, error.__cause__) if one is not None]
+    texts = [str(cause).strip().splitlines() for cause in (error, error.__cause__) if cause is not None]
     lines = [text[0].strip().rstrip(".") for text in texts if text]
     return f"{': '.join(lines) or type(error).__name__}; see retriever run --help"
 
@@ -146,11 +147,11 @@ def _reason(request: ConfigRequest, error: Exception, sweeps: bool) -> str:
 def _wrong_override(parsed: Sequence[Override], request: ConfigRequest) -> str:
     """What is wrong with the first override whose key does not fit the config; "" when all keys fit."""
     groups = choices(request.folders)
-    values = [one for one in parsed if one.key_or_group not in groups and not one.is_hydra_override()]
+    values = [word for word in parsed if word.key_or_group not in groups and not word.is_hydra_override()]
     if not values:
         return ""
-    chosen = [one for one in parsed if one.key_or_group in groups and not one.is_sweep_override()]
-    keys = keys_of(compose(replace(request, overrides=tuple(str(one.input_line) for one in chosen))))
+    chosen = [word for word in parsed if word.key_or_group in groups and not word.is_sweep_override()]
+    keys = keys_of(compose(replace(request, overrides=tuple(str(word.input_line) for word in chosen))))
     for override in values:
         key = override.key_or_group
         if override.is_add() and key in keys:

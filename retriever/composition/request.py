@@ -78,7 +78,7 @@ def outputs_override(words: Sequence[str]) -> str | None:
     >>> outputs_override(["finder=peak", "paths.outputs=elsewhere"])
     'elsewhere'
     """
-    named = [str(one.value()) for one in parse_overrides(words) if one.key_or_group == "paths.outputs"]
+    named = [str(override.value()) for override in parse_overrides(words) if override.key_or_group == "paths.outputs"]
     return named[-1] if named else None
 
 
@@ -93,12 +93,12 @@ def choices(folders: Sequence[Path]) -> dict[str, list[str]]:
     >>> choices([CONFIG_FOLDER])["store"]
     ['postgres', 'sqlite']
     """
-    found: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for folder in folders:
         for path in folder.rglob("*.yaml"):
             if path.parent != folder:
-                found.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
-    return {group: sorted(found[group]) for group in sorted(found)}
+                names.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
+    return {group: sorted(names[group]) for group in sorted(names)}
 
 
 def shadowed(request: ConfigRequest) -> list[tuple[Path, Path]]:

@@ -87,10 +87,10 @@ def _is_broken(error: BaseException | None) -> bool:
 
 
 def drop_everything(connection: Connection) -> None:
-    """Drop all tables of retriever's, also those that this one does not know any more."""
-    found = MetaData()
-    found.reflect(connection)
-    found.drop_all(connection)
+    """Drop all tables, also those of other schemas of retriever."""
+    tables = MetaData()
+    tables.reflect(connection)
+    tables.drop_all(connection)
 
 
 def reason_of(error: SQLAlchemyError) -> str:
