@@ -129,7 +129,7 @@ def faults(size: int) -> None:
         twice = sum(count - 1 for count in archive.answered.values())
         import pyarrow.parquet as pq
 
-        (version,) = (folder / "outputs").glob("DEMO_*")
+        (version,) = (folder / "outputs").glob("ZTF_*")
         done = pq.read_metadata(version / "sources.parquet").num_rows
         print(
             f"{size} sources, 10 % of answers failing, {struck} of 3 kills struck: {len(archive.answered)} answered, "

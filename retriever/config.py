@@ -1,11 +1,12 @@
 """From a composed config to built components: every type checked, every unknown key refused."""
 
-import copy
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -23,7 +24,6 @@ __all__ = [
     "holds_password",
     "load_frozen",
     "typed",
-    "with_overrides",
 ]
 
 _PACKAGE = Path(__file__).parent
@@ -31,9 +31,13 @@ _PACKAGE = Path(__file__).parent
 CONFIG_FOLDER = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.parent / "conf"
 """The config tree: inside an installed package, or beside it in a checkout."""
 
+Config = DictConfig
+"""A composed config, for those who pass it on without knowing OmegaConf."""
+
 _PLAIN = ("project", "run", "store", "paths", "stages")
 _COMPONENTS = ("catalog", "quality", "finder", "analysis", "simulator", "executor")
 _NAMED = ("observatories", "reducers")
+_NAME_CHARS = 64
 _SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|credentials?)($|_)", re.IGNORECASE)
 
 
@@ -78,8 +82,17 @@ def build_setup(config: DictConfig) -> Setup:
         components={group: build(tree[group], verbs[group], group) for group in _COMPONENTS},
         observatories=dict(sorted(observatories.items())),
         reducers=reducers,
-        plain={group: tree[group] for group in _PLAIN},
+        plain={**{group: tree[group] for group in _PLAIN}, "project": _named(tree["project"], observatories)},
     )
+
+
+def _named(project: Any, observatories: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The project's settings; one without a name is called by its observatories."""
+    settings = _mapping(project, "project")
+    if settings.get("name") is not None:
+        return settings
+    joined = "_".join(re.sub(r"[^A-Za-z0-9_-]", "-", name) for name in sorted(observatories))
+    return {**settings, "name": joined[:_NAME_CHARS]}
 
 
 def build(node: Any, verb: str, where: str) -> Any:
@@ -121,10 +134,10 @@ def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
         inner = _dataclass_inside(hints[key])
         if inner is not None and isinstance(value, Mapping):
             address = f"{where}.{key}"
-            one = inner is hints[key]
+            is_single = inner is hints[key]
             inside[key] = (
                 typed(inner, value, address)
-                if one
+                if is_single
                 else {
                     name: typed(inner, _mapping(item, f"{address}.{name}"), f"{address}.{name}")
                     for name, item in value.items()
@@ -170,19 +183,37 @@ def _class(target: str, verb: str, where: str) -> type:
     except Exception as error:  # a module of the user's may raise whatever it likes
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{where}._target_: cannot import {module_name!r} ({reason}); it must lie where you stand or be installed"
+            f"{where}._target_: cannot import {module_name!r} ({reason}); put it into the current folder or install it"
         ) from error
     kind = getattr(module, name, None)
-    if not isinstance(kind, type):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
-        raise ConfigError(f"{where}._target_: {module_name!r} has no class {name!r}{nearest(name, classes)}")
-    if verb and not callable(getattr(kind, verb, None)):
-        raise ConfigError(f"{where}._target_: {target} has no method {verb!r}, which every {where.split('.')[0]} needs")
+    if not isinstance(kind, type) or (verb and not callable(getattr(kind, verb, None))):
+        reason = (
+            f"{target} has no method {verb!r}, which every {where.split('.')[0]} needs"
+            if isinstance(kind, type)
+            else f"{module_name!r} has no class {name!r}"
+        )
+        advice = nearest(name, _components(module, verb)) or f"; name a class with the method {verb!r}"
+        raise ConfigError(f"{where}._target_: {reason}{advice}")
     if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ConfigError(
             f"{where}._target_: {target} is not a frozen dataclass; write @dataclass(frozen=True, kw_only=True)"
         )
     return kind
+
+
+def _components(module: ModuleType, verb: str) -> list[str]:
+    """Classes of a module that have a verb; none for a module of the standard library or of an installed package."""
+    root, path = module.__name__.partition(".")[0], getattr(module, "__file__", None)
+    is_library = (
+        path is None or root in sys.stdlib_module_names or {"site-packages", "dist-packages"} & set(Path(path).parts)
+    )
+    if root != "retriever" and is_library:
+        return []
+    return [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and not key.startswith("_") and callable(getattr(value, verb, None))
+    ]
 
 
 def frozen_yaml(config: DictConfig) -> str:
@@ -205,28 +236,6 @@ def load_frozen(path: Path) -> DictConfig:
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{path} is no config of a version; name a version's folder")
     return config
-
-
-def with_overrides(config: DictConfig, words: Sequence[str]) -> DictConfig:
-    """A frozen config with some values replaced.
-
-    Raises
-    ------
-    ConfigError
-        For a word that is no ``key=value``, or a key that the config does not have.
-    """
-    changed = copy.deepcopy(config)
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or OmegaConf.select(changed, key, default=MISSING) == MISSING:
-            raise ConfigError(
-                f"cannot override {word!r}: the saved config has no such key; choices of groups are fixed"
-            )
-        try:
-            OmegaConf.update(changed, key, OmegaConf.from_dotlist([f"value={value}"])["value"])
-        except OmegaConfBaseException as error:
-            raise ConfigError(f"cannot override {word!r}: {str(error).splitlines()[0]}") from error
-    return changed
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:

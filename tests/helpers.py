@@ -19,9 +19,9 @@ TABLES = {
 }
 
 
-def version_folder(outputs: Path, project: str = "DEMO") -> Path:
-    """The only version folder of a project."""
-    (folder,) = [path for path in outputs.glob(f"{project}*") if path.is_dir()]
+def version_folder(outputs: Path, project: str = "") -> Path:
+    """The only version folder of a project; of all projects where none is named."""
+    (folder,) = [path.parent for path in outputs.glob(f"{project}*/version.json") if path.parent.name[0] != "."]
     return folder
 
 

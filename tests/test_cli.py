@@ -28,6 +28,20 @@ SMALL = ("catalog.size=20", "observatories.demo.epochs=30")
         (["run", "--config-dir", "nowhere"], "nowhere"),
         (["run", "a=b=c=[", "x"], "retriever run --help"),
         (["run", "experiment=nothing"], "nothing"),
+        (["run", "finder=null"], "choose one of peak"),
+        (["run", "finder.snr_threshold=5,6"], "add -m"),
+        (["run", "+finder.snr_threshold=5"], "already"),
+        (["run", "~finder.nothing"], "no 'finder.nothing'"),
+        (["run", "hydra/launcher=jobli"], "did you mean 'joblib'"),
+        (["run", "--config-name", "confi"], "did you mean 'config'"),
+        (["run", "--cfg", "job", "--package", "findr"], "did you mean 'finder'"),
+        (["run", "--package", "finder"], "add --cfg"),
+        (["run", "store.url=postgresql://me:secret@host/db"], "holds a password"),
+        (["run", "paths.outputs=" + __file__], "paths.outputs"),
+        (["run", "-m", "paths.outputs=" + __file__, "finder.snr_threshold=5,6"], "paths.outputs"),
+        (["run", "paths.outputs=" + __file__ + "/deeper"], "paths.outputs"),
+        (["run", "paths.data=" + __file__], "paths.data"),
+        (["status", "--outputs", __file__], "--outputs"),
     ],
 )
 def test_wrong_words_get_a_sentence_and_code_2_and_leave_nothing(retriever, stand, words, said) -> None:
@@ -51,17 +65,12 @@ def test_a_catalog_without_the_column(retriever, stand) -> None:
     assert (ended.code, "no column 'name'" in ended.err) == (2, True)
 
 
-@pytest.mark.parametrize("what", ["outputs", "data", "outputs/retriever.db/x"])
-def test_a_file_where_a_folder_must_go(retriever, stand, what) -> None:
-    path = stand / what
-    if what.endswith("x"):
-        path.mkdir(parents=True)
-    else:
-        path.write_text("")
+def test_a_folder_where_the_database_must_go(retriever, stand) -> None:
+    (stand / "outputs" / "retriever.db").mkdir(parents=True)
     ended = retriever("run", *SMALL)
     assert ended.code == 1
     assert ended.err.count("\n") == 1, ended
-    assert what.split("/")[0] in ended.err
+    assert "outputs" in ended.err
 
 
 def test_a_broken_file_among_good_ones(retriever, stand, real_data) -> None:
@@ -90,7 +99,11 @@ def test_sweeps_run_every_job_and_end_with_the_worst_code(retriever, stand) -> N
 def test_cfg_and_help(retriever, stand) -> None:
     ended = retriever("run", "--cfg", "job", "finder.snr_threshold=7.5")
     assert "snr_threshold: 7.5" in ended.out
-    assert "simulator: box, gaussian" in retriever("run", "--help").out
+    assert retriever("run", "--cfg", "job", "--package", "store").out == "# @package store\nkind: sqlite\nurl: null\n"
+    text = retriever("run", "--help").out
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("simulator:") and "," in line]
+    assert {"box", "gaussian"} <= set(line.split(":")[1].replace(" ", "").split(","))
+    assert "--config-dir" in text and "retriever run --from" in text
     ended = retriever("--help")
     assert ended.code == 0
     assert "retriever status" in ended.out
@@ -138,6 +151,49 @@ def test_a_comment_in_an_own_class_recomputes_nothing_and_a_line_does(stand) -> 
     path.write_text(path.read_text().replace("return {}, ()", "return {'x': lightcurve.flux}, ()"))
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "computed now: analyze 20, simulate 20" in told
+
+
+def test_help_and_info_know_the_folder_of_one_s_own(retriever, stand) -> None:
+    write_own_finder(stand, "return {}, ()")
+    (stand / "conf" / "mine.yaml").write_text("defaults: [config, _self_]\nrun: {stop: 3}\n")
+    assert "finder: mine, peak" in retriever("run", "--help", "--config-dir", "conf").out
+    assert "did you mean 'mine'" in retriever("run", "--config-dir", "conf", "finder=min").err
+    lines = retriever("run", "--info", "searchpath", "--config-dir", "conf").out.splitlines()
+    own = [k for k, line in enumerate(lines) if f"file://{stand / 'conf'}" in line]
+    main = [k for k, line in enumerate(lines) if line.startswith("| main")]
+    assert len(own) == len(main) == 1 and main[0] < own[0]
+    ended = retriever("run", "--config-dir=conf", "--config-name=mine", "--cfg", "job", "--package", "run.stop")
+    assert ended.out.strip() == "3", ended
+
+
+def test_words_of_the_process_stay_as_they_are(retriever, stand, monkeypatch) -> None:
+    seen = []
+    words = ["pytest", "--nonsense"]
+    monkeypatch.setattr(sys, "argv", words)
+    from retriever.pipeline import session
+
+    monkeypatch.setattr(session, "run_config", lambda config, verbose: seen.append(list(sys.argv)) or 1 / 0)
+    assert retriever("run", *SMALL).code == 1
+    assert retriever("run", "-m", *SMALL, "finder.snr_threshold=5,6").code == 1
+    assert seen == [["pytest", "--nonsense"]] * 3 and sys.argv is words
+
+
+def test_a_project_without_a_name_is_called_by_its_observatories(retriever, stand) -> None:
+    (stand / "lcs").mkdir()
+    (stand / "lcs" / "random_000003.csv").write_text("mjd,mag,magerr,filter\n58000,15,0.1,r\n")
+    words = ("run", *SMALL, "paths.lightcurves=lcs", "run.stages=[reduce]")
+    for observatory, added, name in (
+        ("demo", (), "DEMO"),
+        ("[folder,demo]", (), "DEMO_FOLDER"),
+        ("folder", (), "FOLDER"),
+        ("folder", ("project.name=mine",), "MINE"),
+    ):
+        before = set(stand.glob("outputs/*_*"))
+        chosen = [word for word in words if "demo" in observatory or "demo" not in word]
+        ended = retriever(*chosen, f"observatory={observatory}", *added)
+        assert ended.code == 0, ended
+        (made,) = set(stand.glob("outputs/*_*")) - before
+        assert made.name.rpartition("_")[0] == name
 
 
 def test_shadowed_files_are_told(retriever, stand) -> None:

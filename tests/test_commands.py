@@ -15,9 +15,11 @@ from tests.helpers import assert_same_tables, last_summary, tables
 SIZE = ("catalog.size=40", "executor.batch_size=10")
 
 
-def versions(outputs: Path = Path("outputs")) -> list[Path]:
+def versions(outputs: Path = Path("outputs"), project: str = "DEMO") -> list[Path]:
     """Version folders, oldest first."""
-    return sorted(outputs.glob("DEMO_*"), key=lambda path: json.loads((path / "version.json").read_text())["created"])
+    return sorted(
+        outputs.glob(f"{project}_*"), key=lambda path: json.loads((path / "version.json").read_text())["created"]
+    )
 
 
 def segments(where: str = "*") -> list[Path]:
@@ -145,6 +147,18 @@ def test_show_leads_from_a_detection_to_the_raw_table(retriever, stand, two) -> 
     assert near["sources"][0]["distance_arcsec"] == 0.0
 
 
+def test_show_takes_the_path_of_a_version_too(retriever, stand, two) -> None:
+    detection = tables(two[1])["detections"].iloc[0]
+    address = f"{detection.source}/demo/{detection.lightcurve}"
+    for inside in ("random_000003", address, f"{address}/{detection.peak}"):
+        by_name = told(retriever, "show", f"{two[1].name}/{inside}")
+        assert told(retriever, "show", f"outputs/{two[1].name}/{inside}") == by_name
+        assert told(retriever, "show", f"{stand}/outputs/{two[1].name}/{inside}") == by_name
+    assert told(retriever, "show", f"outputs/{two[1].name}/")["what"] == "version"
+    ended = retriever("show", f"outputs/{two[1].name}/nobody")
+    assert ended.code == 1 and "nobody" in ended.err and ended.err.count("\n") == 1
+
+
 def test_show_recomputes_the_hash_of_a_version(retriever, stand, two) -> None:
     assert told(retriever, "show", two[0].name)["hash_holds"] is True
     record = two[0] / "version.json"
@@ -265,7 +279,7 @@ def test_gc_frees_superseded_products_and_orphans_but_raw_data_only_when_told(re
     assert retriever(*words).code == 0
     write("a")
     assert retriever(*words).code == 0
-    (folder,) = versions()
+    (folder,) = versions(project="FOLDER")
     before = shutil.copytree(folder, stand / "before")
     orphan = shutil.copy(segments("reduce")[0], segments("reduce")[0].with_name(f"x_{'0' * 32}.h5"))
     found = told(retriever, "gc")
@@ -302,10 +316,87 @@ def test_rebuild_gives_the_same_answers(retriever, stand, two) -> None:
         assert_same_tables(folder, old)
 
 
-def test_every_command_has_help_with_an_example_and_json(retriever, stand) -> None:
-    from retriever.commands import _COMMANDS
+def truncated(image: bytes) -> bytes:
+    return image[: len(image) // 2]
 
-    for name in _COMMANDS:
+
+def without_a_page(image: bytes) -> bytes:
+    return image[:8192] + bytes(4096) + image[12288:]
+
+
+@pytest.mark.parametrize("damage", [lambda image: b"no database at all\n" * 50, truncated, without_a_page])
+def test_rebuild_replaces_a_broken_database(retriever, stand, two, damage) -> None:
+    status = retriever("status").out
+    path = stand / "outputs" / "retriever.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    broken = damage(path.read_bytes())
+    path.write_bytes(broken)
+    for words in (("status",), ("run", *SIZE)):
+        ended = retriever(*words)
+        assert ended.code == 1 and "retriever rebuild" in ended.err and ended.err.count("\n") == 1, ended
+    ended = retriever("rebuild")
+    assert ended.code == 0 and "retriever.db.broken-1" in ended.err, ended
+    assert (stand / "outputs" / "retriever.db.broken-1").read_bytes() == broken
+    assert retriever("status").out == status
+    assert retriever("verify").code == 0
+    assert retriever("rebuild").err == "" and len(list(stand.glob("outputs/*broken*"))) == 1
+
+
+def test_a_locked_or_unreadable_database_is_never_set_aside(stand) -> None:
+    from retriever.store.connection import set_aside_if_broken
+
+    assert set_aside_if_broken("", stand) is None
+    assert set_aside_if_broken("postgresql://host/name", stand) is None
+    with closing(sqlite3.connect(stand / "retriever.db")) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("BEGIN EXCLUSIVE")
+        try:
+            assert set_aside_if_broken("", stand) is None
+        except sqlite3.OperationalError as error:
+            assert "locked" in str(error)
+    assert [path.name for path in stand.glob("retriever.db*")] == ["retriever.db"]
+
+
+@pytest.mark.parametrize("words", [("verify",), ("rebuild",), ("pack", "VERSION", "v.zip"), ("gc", "--raw")])
+def test_long_commands_count_to_the_end(retriever, stand, two, monkeypatch, words) -> None:
+    from contextlib import contextmanager
+
+    from retriever.commands import maintenance
+
+    counts = []
+
+    @contextmanager
+    def counting(label, unit="segments"):
+        yield lambda done, total: counts.append((done, total))
+
+    monkeypatch.setattr(maintenance, "progress", counting)
+    if words[0] == "gc":
+        assert retriever("remove", two[1].name).code == 0
+    assert retriever(*(two[0].name if word == "VERSION" else word for word in words)).code == 0
+    totals = {total for _, total in counts}
+    assert len(totals) == 1 and [done for done, _ in counts] == sorted({done for done, _ in counts})
+    assert counts[-1][0] == counts[-1][1] > 0
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch, capsys) -> None:
+    import sys
+
+    from retriever.commands.progress import progress
+
+    for is_terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal, raising=False)
+        with progress("verifying") as report:
+            for done in range(1, 4):
+                report(done, 3)
+        printed = capsys.readouterr()
+        assert printed.out == "" and ("verifying" in printed.err) is is_terminal
+
+
+def test_every_command_has_help_with_an_example_and_json(retriever, stand) -> None:
+    from retriever.commands.listing import COMMANDS
+
+    for name in COMMANDS.keys() - {"run"}:
         text = retriever(name, "--help").out
         assert "examples:" in text and f"retriever {name}" in text and "--json" in text
 
@@ -325,6 +416,55 @@ def test_a_saved_version_runs_again_and_tells_what_differs(retriever, stand, two
         ended = retriever("run", "--from", two[0].name, *words)
         assert ended.code == 2 and ended.err.count("\n") == 1, ended
     assert retriever("run", "--from").code == 2
+
+
+def test_a_saved_version_takes_choices_of_groups(retriever, stand) -> None:
+    (stand / "conf" / "finder").mkdir(parents=True)
+    (stand / "conf" / "finder" / "mine.yaml").write_text("defaults: [peak, _self_]\nmax_events: 3\n")
+    assert retriever("run", *SIZE, "finder.snr_threshold=7", "simulator.events=2", "project.seed=5").code == 0
+    (saved,) = versions()
+    own = ("--config-dir", "conf", "finder=mine")
+    # a choice replaces what the saved version had in its group, and nothing else; keys count after choices
+    for changes, whole in (
+        ((*own, "simulator=box"), (*own, "simulator=box")),
+        (("finder.sideband=3", *own), (*own, "finder.sideband=3", "simulator.events=2")),
+        (
+            ("simulator=box_hours", "simulator.width.high=0.4"),
+            ("finder.snr_threshold=7", "simulator=box_hours", "simulator.width.high=0.4"),
+        ),
+        (
+            ("reducers.demo.exptime=20", "reducers.demo.gap=60"),
+            ("finder.snr_threshold=7", "simulator.events=2", "reducers.demo.exptime=20", "reducers.demo.gap=60"),
+        ),
+        (
+            ("reducer@reducers.demo=standard",),
+            ("finder.snr_threshold=7", "simulator.events=2", "reducer@reducers.demo=standard"),
+        ),
+    ):
+        ended = retriever("run", "--from", saved.name, *changes)
+        assert ended.code == 0, ended
+        before = set(versions())
+        ended = retriever("run", *SIZE, "project.seed=5", *whole)
+        assert ended.code == 0 and "nothing to do" in ended.out, (changes, ended)
+        assert set(versions()) == before
+    (stand / "random_000003.csv").write_text("mjd,mag,magerr,filter\n58000,15,0.1,r\n")
+    folder = ("observatory=folder", "paths.lightcurves=.", "run.stages=[reduce]")
+    ended = retriever("run", "--from", saved.name, *folder)
+    assert ended.code == 0 and len(versions(project="FOLDER")) == 1, ended
+    inputs = json.loads((versions(project="FOLDER")[0] / "version.json").read_text())["inputs"]
+    assert list(inputs["observatories"]) == list(inputs["reducers"]) == ["folder"]
+    assert inputs["finder"]["fields"]["snr_threshold"] == 7.0
+    for words, sentence in (
+        (["finder=min", "--config-dir", "conf"], "did you mean 'mine'"),
+        (["experiment=wd_ztf"], "experiment=wd_ztf"),
+        (["finder.snr_threshold=5,6"], "one value"),
+        (["finder.snr_treshold=5"], "did you mean 'finder.snr_threshold'"),
+        (["store.url=postgresql://me:secret@host/db"], "password"),
+        (["-m", "finder.snr_threshold=5,6"], "-m"),
+        (["--cfg", "job"], "--cfg"),
+    ):
+        ended = retriever("run", "--from", saved.name, *words)
+        assert ended.code == 2 and sentence in ended.err and ended.err.count("\n") == 1, ended
 
 
 def test_a_database_of_an_older_schema_is_made_anew_from_files(retriever, stand, two) -> None:

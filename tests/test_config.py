@@ -53,6 +53,14 @@ def test_every_experiment_builds(name: str) -> None:
     build_setup(composed(f"experiment={name}", "paths.lightcurves=x"))
 
 
+@pytest.mark.parametrize("group", ["catalog", "simulator", "finder"])
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_nothing_of_an_experiment_stays_in_a_group_that_is_chosen_otherwise(experiment: str, group: str) -> None:
+    for choice in choices(group):
+        chosen = composed(f"experiment={experiment}", f"{group}={choice}")
+        assert chosen[group] == composed(f"{group}={choice}")[group]
+
+
 def test_defaults_of_yaml_and_class_agree_for_the_finder() -> None:
     setup = build_setup(composed())
     assert setup.components["finder"] == type(setup.components["finder"])()
@@ -84,6 +92,8 @@ def test_several_surveys_with_a_reducer_each() -> None:
             "no method 'find', which every finder needs",
         ),
         (["finder._target_=retriever.finders.peak.PeakFindr"], "did you mean 'PeakFinder'"),
+        (["finder._target_=retriever.finders.peak.Other"], "no class 'Other' (known: PeakFinder)"),
+        (["finder._target_=retriever.finders.peak.np"], "no class 'np'"),
         (["+findr.x=1"], "unknown group 'findr'; did you mean 'finder'"),
         (["+finder.password=hunter2"], "looks like a secret"),
         (["store.url=postgresql://me:pw@host/db"], "holds a password"),
@@ -98,6 +108,14 @@ def test_what_is_wrong_is_said_in_a_sentence(overrides: list[str], words: str) -
         build_setup(composed(*overrides))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["os.system", "os._Environ", "numpy.ndarra", "numpy.ndarray", "ast.parse"])
+def test_classes_of_libraries_are_never_offered(target: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_setup(composed(f"finder._target_={target}"))
+    assert "known:" not in str(caught.value) and "did you mean" not in str(caught.value)
+    assert "'find'" in str(caught.value)
 
 
 def test_five_and_five_point_nought_are_one() -> None:

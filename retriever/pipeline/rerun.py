@@ -1,10 +1,10 @@
 """Running a saved version again, and saying where code, environment or data differ from what they were."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retriever.config import load_frozen, with_overrides
+from retriever.config import Config
 from retriever.errors import StoreError
 from retriever.pipeline.run_summary import RunSummary
 from retriever.pipeline.session import run_config
@@ -15,15 +15,15 @@ from retriever.report.versions import VersionFolder
 __all__ = ["rerun"]
 
 
-def rerun(saved: VersionFolder, overrides: Sequence[str], verbose: bool = False) -> tuple[RunSummary, list[str]]:
-    """Run the config of a saved version again.
+def rerun(saved: VersionFolder, config: Config, verbose: bool = False) -> tuple[RunSummary, list[str]]:
+    """Run a saved version again, with its config or a changed one.
 
     Parameters
     ----------
     saved
         The version's folder.
-    overrides
-        ``key=value`` words on top of its config.
+    config
+        Its config, perhaps with overrides on top.
 
     Returns
     -------
@@ -32,7 +32,6 @@ def rerun(saved: VersionFolder, overrides: Sequence[str], verbose: bool = False)
     differences
         Sentences that say what is not as it was; none when all is.
     """
-    config = with_overrides(load_frozen(saved.folder / "config.yaml"), overrides)
     before, raw_before = dict(saved.manifest), _raw_digests(saved)
     summary = run_config(config, verbose)
     now = VersionFolder(Path(summary.folder))

@@ -119,10 +119,32 @@ class Paths:
 
     @property
     def data_root(self) -> Path:
-        """The data folder, absolute."""
-        return Path(self.data).expanduser().absolute()
+        """The data folder, absolute.
+
+        Raises
+        ------
+        ConfigError
+            When it, or a folder above it, is a file.
+        """
+        return _folder(self.data, "paths.data")
 
     @property
     def outputs_root(self) -> Path:
-        """The outputs folder, absolute."""
-        return Path(self.outputs).expanduser().absolute()
+        """The outputs folder, absolute.
+
+        Raises
+        ------
+        ConfigError
+            When it, or a folder above it, is a file.
+        """
+        return _folder(self.outputs, "paths.outputs")
+
+
+def _folder(text: str, key: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    for place in (path, *path.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            raise ConfigError(f"{key} is {text}, but {place} is a file; name a folder")
+    return path

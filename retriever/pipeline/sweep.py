@@ -1,8 +1,9 @@
 """A sweep: versions that differ in chosen parameters, their table, and completeness as one cube.
 
-A sweep's folder lies beside the versions, named by a hash of its words, so that the same sweep started again has the
-same. `completeness.zarr` is made anew at each start, full of NaN, so that nothing of older code stays in it; each
-job then writes its own region, which is a chunk of its own, so that jobs at once never touch the same file.
+A sweep's folder is in the outputs folder, beside its versions. It is named by a hash of its overrides, so that the same
+sweep started again uses it again. `completeness.zarr` is created at each start, full of NaN, so that nothing of older
+code stays in it. Each job then writes its own region, which is a chunk of its own, so that concurrent jobs never write
+the same file.
 """
 
 import json
@@ -47,8 +48,8 @@ class Sweep:
 
     def record(self, number: int, exit_code: int, version: str = "") -> None:
         """Write down how a job ended, its version's folder, and its region of the cube."""
-        told = {"job": number, "exit_code": exit_code, "version": version}
-        write_text(self.folder.parent, self.folder / "jobs" / f"{number}.json", json.dumps(told) + "\n")
+        record = {"job": number, "exit_code": exit_code, "version": version}
+        write_text(self.folder.parent, self.folder / "jobs" / f"{number}.json", json.dumps(record) + "\n")
         if version and number < int(np.prod(self.shape)):
             self._write_region(number, VersionFolder(Path(version)))
 
@@ -58,23 +59,23 @@ class Sweep:
         try:
             injected, recovered = recovered_by_amplitude(version)
         except StoreError:
-            return  # a run that ended before its tables has nothing to tell
+            return  # a run that ended before its tables were written has no injections to count
         place = np.unravel_index(number, self.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
             share = recovered / injected
-        one = (1,) * len(self.shape)
+        single = (1,) * len(self.shape)
         dims = [*self.axes, "amplitude"]
         region = {name: slice(int(k), int(k) + 1) for name, k in zip(self.axes, place, strict=True)}
         region["amplitude"] = slice(0, injected.size)
         data = {
-            "completeness": (dims, share.reshape(*one, -1)),
-            "injected": (dims, injected.reshape(*one, -1)),
-            "recovered": (dims, recovered.reshape(*one, -1)),
+            "completeness": (dims, share.reshape(*single, -1)),
+            "injected": (dims, injected.reshape(*single, -1)),
+            "recovered": (dims, recovered.reshape(*single, -1)),
         }
         xr.Dataset(data).to_zarr(self.folder / CUBE, region=region, mode="r+", zarr_format=2, consolidated=False)
 
     def make_cube(self) -> None:
-        """Make the cube, with nothing in it."""
+        """Create the cube, full of NaN."""
         import xarray as xr
 
         dims = [*self.axes, "amplitude"]
@@ -106,13 +107,17 @@ class Sweep:
         paths = sorted((self.folder / "jobs").glob("*.json"), key=lambda path: int(path.stem))
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
+    def exit_codes(self) -> list[int]:
+        """Exit codes of the jobs that ended, in their order."""
+        return [int(outcome["exit_code"]) for outcome in self.outcomes()]
+
     def text(self) -> str:
         """The table of the sweep, and which jobs failed."""
         outcomes = self.outcomes()
-        versions = {one["version"]: VersionFolder(Path(one["version"])) for one in outcomes if one["version"]}
+        versions = {job["version"]: VersionFolder(Path(job["version"])) for job in outcomes if job["version"]}
         lines = [many_text(compare_many(list(versions.values())))] if versions else []
         lines += [
-            f"job {one['job']} ended with exit code {one['exit_code']}" for one in outcomes if one["exit_code"] != 0
+            f"job {job['job']} ended with exit code {job['exit_code']}" for job in outcomes if job["exit_code"] != 0
         ]
         return "\n".join([*lines, f"completeness over the sweep: {self.folder / CUBE}"])
 
@@ -125,7 +130,7 @@ def _numbers(values: Sequence[str]) -> Any:
 
 
 def open_sweep(outputs: Path, words: Sequence[str], axes: Mapping[str, Sequence[str]]) -> Sweep:
-    """Make a sweep's folder, and its cube with nothing in it.
+    """Create a sweep's folder and its empty cube.
 
     Raises
     ------

@@ -30,15 +30,23 @@ def show_in_version(thing: str, outputs: Path, data: Path) -> dict[str, Any] | N
     version = _version_of(thing, outputs)
     if version is not None:
         return _version(version)
-    head, _, rest = thing.partition("/")
-    owner = _version_of(head, outputs)
-    return _in_version(owner, rest, outputs, data) if owner is not None and rest else None
+    # a version may be named by its folder, as in outputs/DEMO_79ed/random_000003: the longest beginning that is one
+    cuts = [at for at, letter in enumerate(thing) if letter == "/"]
+    folders = [at for at in reversed(cuts) if _is_version_folder(thing[:at])]
+    for at in (*folders, *cuts[:1]):
+        owner, rest = _version_of(thing[:at], outputs), thing[at + 1 :].strip("/")
+        if owner is not None and rest:
+            return _in_version(owner, rest, outputs, data)
+    return None
+
+
+def _is_version_folder(word: str) -> bool:
+    return bool(word) and (Path(word).expanduser() / "version.json").exists()
 
 
 def _version_of(word: str, outputs: Path) -> VersionFolder | None:
     """The version that a word means, unless it means nothing."""
-    path = Path(word).expanduser()
-    if not (path / "version.json").exists() and ("/" in word or not names_beginning(word, version_names(outputs))):
+    if not _is_version_folder(word) and ("/" in word or not names_beginning(word, version_names(outputs))):
         return None
     return find_version(word, outputs)
 

@@ -22,6 +22,7 @@ from retriever.retention.versions import index_versions, register_all
 from retriever.store.database import Database
 from retriever.store.files import temporary_path
 from retriever.store.segments import digest_in
+from retriever.store.upkeep import OnProgress, no_progress
 
 __all__ = ["pack_version", "unpack_version"]
 
@@ -42,7 +43,9 @@ _TABLE = re.compile(r"(config\.yaml|version\.json|uncommitted\.patch|histograms\
 _OTHER = re.compile(r"(modules/[A-Za-z0-9_.]{1,200}\.py|runs/[0-9TZ]{16}-[0-9a-f]{6}/(summary\.json|log\.txt))")
 
 
-def pack_version(version: VersionFolder, data: Path, file: Path) -> dict[str, int]:
+def pack_version(
+    version: VersionFolder, data: Path, file: Path, *, on_progress: OnProgress = no_progress
+) -> dict[str, int]:
     """Write a version and all segments that its tables name into one archive; gives files and bytes.
 
     Raises
@@ -72,8 +75,9 @@ def pack_version(version: VersionFolder, data: Path, file: Path) -> dict[str, in
         }
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             archive.writestr("manifest.json", json.dumps(manifest))
-            for name, path in members.items():
+            for done, (name, path) in enumerate(members.items(), 1):
                 archive.write(path, name)
+                on_progress(done, len(members))
         partial.replace(file)
     except OSError as error:
         partial.unlink(missing_ok=True)

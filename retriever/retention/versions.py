@@ -18,7 +18,9 @@ from retriever.store.files import write_text
 from retriever.store.publishing import add_sources, stage_ids
 from retriever.store.upkeep import (
     Garbage,
+    OnProgress,
     find_garbage,
+    no_progress,
     refuse_while_running,
     register_orphans,
     segments_on_disk,
@@ -85,7 +87,7 @@ def renew(outputs: Path, data: Path, database: Database) -> None:
         database.outdated = False
 
 
-def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
+def rebuild(outputs: Path, data: Path, database: Database, *, on_progress: OnProgress = no_progress) -> dict[str, int]:
     """Make the database anew from segments and version folders; gives how many of each it found.
 
     Raises
@@ -95,14 +97,17 @@ def rebuild(outputs: Path, data: Path, database: Database) -> dict[str, int]:
     """
     refuse_while_running(database, "rebuild the database")
     database.clear()
-    segments = register_all(outputs, data, database, run="rebuild")
+    segments = register_all(outputs, data, database, run="rebuild", on_progress=on_progress)
     return {"segments": segments, "versions": index_versions(outputs, database, version_names(outputs))}
 
 
-def register_all(outputs: Path, data: Path, database: Database, run: str) -> int:
+def register_all(
+    outputs: Path, data: Path, database: Database, run: str, *, on_progress: OnProgress = no_progress
+) -> int:
     """Make all segments on disk count that the database does not know; gives their number."""
     roots = {"data": data, "outputs": outputs}
-    return register_orphans(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run)
+    unknown = unknown_segments(database, segments_on_disk(roots), roots)
+    return register_orphans(database, unknown, roots, run, on_progress=on_progress)
 
 
 def index_versions(outputs: Path, database: Database, names: Iterable[str]) -> int:

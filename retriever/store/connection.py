@@ -1,6 +1,8 @@
 """How the database is reached: its address, and how each kind of it begins a transaction."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,14 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["URL_VARIABLE", "drop_everything", "open_engine", "reason_of", "url_from_environment"]
+__all__ = [
+    "URL_VARIABLE",
+    "drop_everything",
+    "open_engine",
+    "reason_of",
+    "set_aside_if_broken",
+    "url_from_environment",
+]
 
 URL_VARIABLE = "RETRIEVER_DATABASE"
 """Environment variable with the address of the database, which may hold a password."""
@@ -21,7 +30,7 @@ def url_from_environment() -> str:
 
 def open_engine(url: str, outputs: Path) -> Engine:
     """Make the engine of a database; "" is SQLite in the outputs folder."""
-    address = make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
+    address = _address(url, outputs)
     if address.drivername == "postgresql":  # which driver that means changes with SQLAlchemy
         address = address.set(drivername="postgresql+psycopg2")
     is_sqlite = address.get_backend_name() == "sqlite"
@@ -32,16 +41,63 @@ def open_engine(url: str, outputs: Path) -> Engine:
     return engine
 
 
+def _address(url: str, outputs: Path) -> URL:
+    return make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
+
+
+def set_aside_if_broken(url: str, outputs: Path) -> Path | None:
+    """Rename the file of an SQLite database that cannot be read, so that a new one can be made in its place.
+
+    Returns
+    -------
+    Path or None
+        The broken file's new name; None when the database can be read, there is none, or it is not SQLite.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be renamed.
+    """
+    address = _address(url, outputs)
+    path = Path(address.database or "")
+    if address.get_backend_name() != "sqlite" or not path.is_file() or _is_whole(path):
+        return None
+    number = next(k for k in range(1, 1_000_000) if not path.with_name(f"{path.name}.broken-{k}").exists())
+    aside = path.with_name(f"{path.name}.broken-{number}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether SQLite can read a file, and sees nothing wrong with its pages."""
+    try:
+        with closing(sqlite3.connect(path, timeout=60.0)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.DatabaseError as error:
+        if _is_broken(error):
+            return False
+        raise
+
+
+def _is_broken(error: BaseException | None) -> bool:
+    """Whether SQLite says that a file is no database, or a damaged one; not that it is locked or cannot be opened."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
 def drop_everything(connection: Connection) -> None:
-    """Drop all tables of retriever's, also those that this one does not know any more."""
-    found = MetaData()
-    found.reflect(connection)
-    found.drop_all(connection)
+    """Drop all tables, also those of other schemas of retriever."""
+    tables = MetaData()
+    tables.reflect(connection)
+    tables.drop_all(connection)
 
 
 def reason_of(error: SQLAlchemyError) -> str:
-    """What the driver said, in one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    """What the driver said, in one line; and what to do where the file of an SQLite database is broken."""
+    cause = getattr(error, "orig", None)
+    text = " ".join(str(cause or error).split())
+    return f"{text}; make it anew from data and outputs with: retriever rebuild" if _is_broken(cause) else text
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

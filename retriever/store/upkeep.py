@@ -5,7 +5,7 @@ stays, so that what stands on it still counts if it comes back the same.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "Garbage",
     "collect",
     "find_garbage",
+    "no_progress",
     "read_batches",
     "redo",
     "refuse_while_running",
@@ -47,7 +48,14 @@ Roots = Mapping[str, Path]
 REGISTERED_AT_ONCE = 500
 """So many segments found on disk go into one transaction."""
 
+OnProgress = Callable[[int, int], None]
+"""Is told how many of how many segments or files are done."""
+
 log = logging.getLogger("retriever")
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +111,9 @@ def segments_on_disk(roots: Roots) -> dict[tuple[str, str], int]:
 # ---- verify and repair -------------------------------------------------------------------------------------------
 
 
-def verify(database: Database, roots: Roots, stage_ids: Iterable[int] | None = None) -> Iterator[Finding]:
+def verify(
+    database: Database, roots: Roots, stage_ids: Iterable[int] | None = None, *, on_progress: OnProgress = no_progress
+) -> Iterator[Finding]:
     """Compare segments with their digests, and the database's rows with the segments; both ways.
 
     Parameters
@@ -116,8 +126,9 @@ def verify(database: Database, roots: Roots, stage_ids: Iterable[int] | None = N
         query = query.where(models.Segment.stage_id.in_(list(stage_ids)))
     with database.reading() as connection:
         rows = connection.execute(query).all()
-    for row in rows:
+    for done, row in enumerate(rows, 1):
         finding = _verify_segment(database, roots[row.root], row)
+        on_progress(done, len(rows))
         if finding is not None:
             kind, what = finding
             yield Finding(kind=kind, root=row.root, path=row.path, what=what, segment_id=row.id)
@@ -268,7 +279,14 @@ def read_batches(segments: Iterable[tuple[str, str]], roots: Roots) -> tuple[lis
     return found, troubles
 
 
-def register_orphans(database: Database, unknown: Sequence[tuple[str, str]], roots: Roots, run: str) -> int:
+def register_orphans(
+    database: Database,
+    unknown: Sequence[tuple[str, str]],
+    roots: Roots,
+    run: str,
+    *,
+    on_progress: OnProgress = no_progress,
+) -> int:
     """Make segments count that the database does not know, as after a crash; gives their number."""
     count = 0
     for start in range(0, len(unknown), REGISTERED_AT_ONCE):
@@ -278,6 +296,7 @@ def register_orphans(database: Database, unknown: Sequence[tuple[str, str]], roo
         stage_ids(database, [spec for spec, _ in found])
         publish(database, [batch for _, batch in found], run=run, tokens=None)
         count += len(found)
+        on_progress(min(start + REGISTERED_AT_ONCE, len(unknown)), len(unknown))
     return count
 
 
@@ -334,13 +353,16 @@ def _standing(products: Products) -> set[int]:
     return set(products.segment[list(latest.values())].tolist()) if latest else set()
 
 
-def collect(database: Database, roots: Roots, garbage: Sequence[Garbage]) -> None:
+def collect(
+    database: Database, roots: Roots, garbage: Sequence[Garbage], *, on_progress: OnProgress = no_progress
+) -> None:
     """Remove garbage: rows first, then files, so that after a crash in between nothing counts that is not there."""
     ids = [one.segment_id for one in garbage if one.segment_id is not None]
     row_tables = database.row_tables()
     with database.writing() as connection:
         _delete_segments(connection, row_tables, ids)
-    for one in garbage:
+    for done, one in enumerate(garbage, 1):
+        on_progress(done, len(garbage))
         path = roots[one.root] / one.path
         path.unlink(missing_ok=True)
         for folder in list(path.parents)[:3]:

@@ -103,7 +103,7 @@ class Playground:
     def executed(self, *more: str) -> dict[str, int]:
         ended = self.retriever("run", *self.words(), *more)
         assert ended.code == 0, ended
-        folder = max(self.folder.glob("outputs/DEMO_*/runs/*"), key=lambda path: path.stat().st_mtime_ns)
+        folder = max(self.folder.glob("outputs/*_*/runs/*"), key=lambda path: path.stat().st_mtime_ns)
         return json.loads((folder / "summary.json").read_text())["computed"]
 
 

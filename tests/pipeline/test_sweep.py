@@ -14,8 +14,8 @@ SMALL = ("catalog.size=40", "executor.batch_size=10", "simulator.events=3")
 SWEEP = ("run", "-m", *SMALL, "finder.snr_threshold=4,5,8", "simulator=gaussian,box")
 
 
-def folder() -> Path:
-    (found,) = Path("outputs").glob("SWEEP_*")
+def folder(outputs: str = "outputs") -> Path:
+    (found,) = Path(outputs).glob("SWEEP_*")
     return found
 
 
@@ -130,11 +130,30 @@ def test_a_job_that_fails_now_leaves_nothing_of_an_earlier_sweep(retriever, stan
         assert (cube.injected.values[:, 0] >= 0).tolist() == [True, False]
 
 
-def test_outputs_named_by_an_experiment_are_found(retriever, stand) -> None:
+def test_a_sweep_lies_beside_its_versions_wherever_the_config_puts_them(retriever, stand) -> None:
     (stand / "conf" / "experiment").mkdir(parents=True)
     (stand / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\npaths:\n  outputs: elsewhere\n")
     ended = retriever("run", "-m", "--config-dir", "conf", "experiment=mine", *SMALL, "finder.snr_threshold=4,5")
     assert ended.code == 0, ended
     assert len(list(stand.glob("elsewhere/DEMO_*"))) == 2
-    with xr.open_zarr(folder() / "completeness.zarr", consolidated=False) as cube:
+    assert not (stand / "outputs").exists()
+    with xr.open_zarr(folder("elsewhere") / "completeness.zarr", consolidated=False) as cube:
         assert (cube.injected.values >= 0).all()
+
+
+def test_choices_of_a_config_dir_are_swept_in_other_processes_too(retriever, stand) -> None:
+    (stand / "conf" / "finder").mkdir(parents=True)
+    (stand / "conf" / "finder" / "high.yaml").write_text("defaults: [peak, _self_]\nsnr_threshold: 9.0\n")
+    ended = retriever(
+        "run",
+        "-m",
+        "--config-dir",
+        "conf",
+        *SMALL,
+        "finder=peak,high",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    )
+    assert ended.code == 0, ended
+    assert {threshold for threshold, _ in versions()} == {5.0, 9.0}
+    assert json.loads((folder() / "sweep.json").read_text())["axes"] == {"finder": ["peak", "high"]}

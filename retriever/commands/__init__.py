@@ -1,0 +1,1 @@
+"""The commands: which words each takes, and which function does its work."""

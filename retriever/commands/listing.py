@@ -1,0 +1,12 @@
+"""All commands, by their names."""
+
+from retriever.commands.command import Command
+from retriever.commands.composing import COMPOSING
+from retriever.commands.looking import LOOKING
+from retriever.commands.maintenance import MAINTENANCE
+from retriever.commands.running import RUNNING
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: dict[str, Command] = {command.name: command for command in (*RUNNING, *COMPOSING, *LOOKING, *MAINTENANCE)}
+"""Commands by their names, in the order of ``retriever --help``."""

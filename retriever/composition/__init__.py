@@ -1,0 +1,1 @@
+"""Configs composed by Hydra from words of the command line."""
