@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.attempt import Failure
+from retriever.digests import digest_epochs, digest_rows, lightcurve_words
 from retriever.histogram import SparseCounts
-from retriever.identity import DIGEST_CHARS, Digests, digest_each
+from retriever.identity import DIGEST_CHARS, Digests
+from retriever.lightcurves import LightcurveSet, lightcurve_tables
 from retriever.outcome import Outcome
 from retriever.ragged import rows_of, select_items
 from retriever.schema import NUMPY_KINDS, Columns, Table, Tables
 from retriever.source import SourceTable
 
-__all__ = ["Batch", "Components", "Made", "digest_rows", "select_batch"]
+__all__ = ["Batch", "Components", "Made", "select_batch"]
 
 Components = Mapping[str, Any]
 """The components of a run for one survey by their group: observatory, reducer, quality, finder, analysis, simulator,
@@ -123,20 +125,30 @@ class Made:
         made.digest = digest_rows(len(of_items), columns)
         return made
 
+    @classmethod
+    def from_lightcurves(cls, lightcurves: LightcurveSet, n: int, headers: Sequence[bytes] = ()) -> "Made":
+        """Light curves of n sources, as the port `lightcurves`; a source without any is empty.
+
+        Parameters
+        ----------
+        headers
+            What else the digest of each source covers.
+        """
+        made = cls.none(n)
+        made.tables = lightcurve_tables(lightcurves)
+        index = made.tables["lightcurves"]
+        first, count = rows_of(lightcurves.source, np.arange(n))
+        made.outcome[count == 0] = Outcome.EMPTY
+        ends = np.concatenate([[0], np.cumsum(index["n_rows"])])
+        made.n_rows[:] = ends[first + count] - ends[first]
+        words = lightcurve_words(index, n)
+        texts = [word + header for word, header in zip(words, headers, strict=True)] if headers else words
+        made.digest = digest_epochs(made.tables, "lightcurves", "epochs", texts)
+        return made
+
     def fail(self, item: int, failure: Failure) -> None:
         """Write down that one item failed."""
-        self.outcome[item], self.message[item] = Outcome.FAILED, failure.message
-
-
-def digest_rows(n: int, columns: Columns, header: Sequence[bytes] = ()) -> Digests:
-    """Digest of the rows of each item, with something before them; rows are sorted by `source`."""
-    first, count = rows_of(columns["source"], np.arange(n))
-    values = [column.tolist() for name, column in columns.items() if name != "source"]
-    rows = list(zip(*values, strict=True)) if values else [()] * columns["source"].size
-    heads = header or [b""] * n
-    return digest_each(
-        head + repr(rows[a : a + k]).encode() for head, a, k in zip(heads, first.tolist(), count.tolist(), strict=True)
-    )
+        self.outcome[item], self.message[item], self.digest[item] = Outcome.FAILED, failure.message, b""
 
 
 def select_batch(batch: Batch, items: NDArray[np.int64]) -> Batch:

@@ -15,9 +15,10 @@ What a stage works on is its *unit*:
 A project adds stages of its own in its config (group `stages`; see docs/add-a-stage.md).
 """
 
+import importlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retriever.batch import Batch, Components, Made
 from retriever.detection import DETECTIONS, INJECTIONS, PROPERTIES
@@ -26,7 +27,7 @@ from retriever.lightcurves import LIGHTCURVES
 from retriever.schema import Table
 from retriever.stages import analyze, download, reduce, simulate
 
-__all__ = ["GRAPH", "Graph", "Port", "Stage"]
+__all__ = ["GRAPH", "LIGHTCURVE_PORT", "NAME", "Graph", "Port", "Stage", "imported_stage"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 """Names of stages and tables, which name folders, files and tables of the database."""
@@ -82,6 +83,8 @@ class Stage:
         Whether its products depend on ``project.seed``.
     is_identity
         Whether a choice of components makes it change nothing; then it is left out, and no key knows of it.
+    target
+        Module and name that it is imported by, for a stage of a project's own.
     """
 
     name: str
@@ -95,6 +98,11 @@ class Stage:
     root: str = "outputs"
     seeded: bool = False
     is_identity: Callable[[Components], bool] = never
+    target: str = ""
+
+    def __reduce__(self) -> tuple[Callable[[str], "Stage"], tuple[str]]:
+        """Workers import a stage by its name: its functions need not be of a kind that can be sent."""
+        return (imported_stage, (self.target,)) if self.target else (built_in_stage, (self.name,))
 
     def __post_init__(self) -> None:
         for name in (self.name, *(table.name for table in self.tables)):
@@ -123,6 +131,32 @@ class Stage:
     def port(self, name: str) -> Port:
         """One of the ports it gives."""
         return next(port for port in self.outputs if port.name == name)
+
+
+def built_in_stage(name: str) -> Stage:
+    """One of retriever's own stages."""
+    return GRAPH[name]
+
+
+def imported_stage(target: str) -> Stage:
+    """A project's stage by its module and name.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be imported, or is no stage.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), name, None)
+    except Exception as error:  # a module of the user's may raise whatever it likes
+        raise ConfigError(
+            f"cannot import the stage {target!r} ({type(error).__name__}: {error}); "
+            "put its module into the current folder or install it"
+        ) from error
+    if not isinstance(found, Stage):
+        raise ConfigError(f"{target} is not a retriever.graph.Stage; name one with its module")
+    return replace(found, target=target)
 
 
 @dataclass(frozen=True)

@@ -217,16 +217,16 @@ class LightcurveSet:
     def read(cls, tables: Tables, index: str = "lightcurves", epochs: str = "epochs") -> "LightcurveSet":
         """Light curves as they lie in the tables of a segment."""
         found = tables[index]
-        layouts = np.unique(found["layout"]).tolist()
-        members = tuple(np.flatnonzero(found["layout"] == layout) for layout in layouts)
+        alike = _alike(tables, found, epochs)
+        members = tuple(np.flatnonzero(np.isin(found["layout"], layouts)) for layouts in alike)
         batches = []
-        for layout, rows in zip(layouts, members, strict=True):
-            table = tables[layout_name(epochs, layout)]
+        for layouts, rows in zip(alike, members, strict=True):
+            table, first = _joined(tables, epochs, layouts, found, rows)
             lengths = found["n_rows"][rows]
             offsets = np.concatenate([[0], np.cumsum(lengths)])
-            in_order = np.array_equal(found["first"][rows], offsets[:-1])
+            in_order = np.array_equal(first, offsets[:-1])
             if not in_order or any(column.size != offsets[-1] for column in table.values()):
-                epoch_rows = ranges(found["first"][rows], lengths)
+                epoch_rows = ranges(first, lengths)
                 table = {name: column[epoch_rows] for name, column in table.items()}
             batches.append(
                 LightcurveBatch(
@@ -277,6 +277,26 @@ class LightcurveSet:
             tuple(view for view in views[a : a + n] if view is not None)
             for a, n in zip(first.tolist(), count.tolist(), strict=True)
         ]
+
+
+def _alike(tables: Tables, index: Columns, epochs: str) -> list[list[int]]:
+    """Layouts with the same columns, which tables of several segments have."""
+    alike: dict[object, list[int]] = {}
+    for layout in np.unique(index["layout"]).tolist():
+        kind = tuple((name, column.dtype) for name, column in tables[layout_name(epochs, layout)].items())
+        alike.setdefault(kind, []).append(layout)
+    return list(alike.values())
+
+
+def _joined(tables: Tables, epochs: str, layouts: list[int], index: Columns, rows: Rows) -> tuple[Columns, Rows]:
+    """Epochs of some layouts in one table, and where in it each light curve begins."""
+    parts = [tables[layout_name(epochs, layout)] for layout in layouts]
+    if len(parts) == 1:
+        return parts[0], index["first"][rows]
+    sizes = np.array([next(iter(part.values())).size for part in parts])
+    base = np.cumsum(sizes) - sizes
+    first = index["first"][rows] + base[np.searchsorted(layouts, index["layout"][rows])]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, first
 
 
 def lightcurve_tables(lightcurves: LightcurveSet, index: str = "lightcurves", epochs: str = "epochs") -> Tables:

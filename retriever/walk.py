@@ -1,12 +1,15 @@
 """The one walk through the stages: used by the tasks of a run, by `retriever try` and by `retriever simulated`."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 
+from retriever.attempt import Failure
 from retriever.batch import Batch, Components, Made, select_batch
+from retriever.errors import ConfigError, StoreError
 from retriever.graph import Graph, Stage
 from retriever.identity import DIGEST_CHARS
 from retriever.outcome import Outcome
@@ -14,6 +17,8 @@ from retriever.ragged import is_long
 from retriever.schema import Tables
 
 __all__ = ["Inputs", "tables_of_port", "walk"]
+
+log = logging.getLogger("retriever")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,12 +67,26 @@ def walk(
         given = _inputs(graph, stage, batch, inputs, made_now)
         blocked, empty = _stopped(graph, stage, outcomes, len(batch))
         going = np.flatnonzero(~(blocked | empty))
-        made = stage.run(components, select_batch(given, going)) if going.size else Made.none(0)
+        made = _run(stage, components, select_batch(given, going)) if going.size else Made.none(0)
         whole = _spread(made, going, len(batch), blocked, empty)
         for port in stage.outputs:
             made_now[name, port.name] = tables_of_port(whole.tables, stage, port.name)
         outcomes[name] = whole.outcome
         write(stage, whole)
+
+
+def _run(stage: Stage, components: Components, batch: Batch) -> Made:
+    """Run a stage; one that breaks fails the items of this batch, and no others."""
+    try:
+        return stage.run(components, batch)
+    except (ConfigError, StoreError):
+        raise
+    except Exception as error:
+        log.debug("stage %s failed", stage.name, exc_info=True)
+        made = Made.none(len(batch))
+        for item in range(len(batch)):
+            made.fail(item, Failure(error))
+        return made
 
 
 def tables_of_port(tables: Tables, stage: Stage, port: str) -> Tables:

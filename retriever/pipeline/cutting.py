@@ -47,16 +47,20 @@ class Needs:
         Observatory and stage to the items that need it now.
     undecided
         The same for items of which it depends on raw data that is fetched first.
+    later
+        The same for items that wait for stages of other units in the same run.
     """
 
     now: Mapping[Key, Flags]
     undecided: Mapping[Key, Flags]
+    later: Mapping[Key, Flags]
 
 
 def needs(recipe: Recipe, states: States, choice: Choice, tried: Tried) -> Needs:
     """Find what is to be made."""
     now: dict[Key, Flags] = {}
     undecided: dict[Key, Flags] = {}
+    later: dict[Key, Flags] = {}
     for name, stage in recipe.nodes():
         state = states[name][stage.name]
         chosen = stage.name in choice.of(name).stages
@@ -69,11 +73,13 @@ def needs(recipe: Recipe, states: States, choice: Choice, tried: Tried) -> Needs
             lacking &= ~(own & np.isin(state.input, np.array(sorted(failed_now), state.input.dtype)))
         if not stage.is_of_groups:
             lacking &= choice.sources
-        now[name, stage.name] = lacking & chosen & _ready(recipe, name, stage, states, now)
+        lacking &= chosen
+        now[name, stage.name] = lacking & _ready(recipe, name, stage, states, now)
+        later[name, stage.name] = lacking & ~now[name, stage.name] & _to_come(recipe, name, stage, states, now, later)
         undecided[name, stage.name] = np.zeros(lacking.size, np.bool_)
     for name in recipe.surveys:
         _wait_for_raw_data(recipe, name, states, now, undecided)
-    return Needs(now=now, undecided=undecided)
+    return Needs(now=now, undecided=undecided, later=later)
 
 
 def _ready(recipe: Recipe, observatory: str, stage: Stage, states: States, now: Mapping[Key, Flags]) -> Flags:
@@ -84,10 +90,12 @@ def _ready(recipe: Recipe, observatory: str, stage: Stage, states: States, now: 
         assert state.groups is not None
         in_work = any(now[key].any() for key in _keys(recipe, observatory, stage))
         return ready & state.groups.is_whole & (not in_work)
+    has_any = np.zeros(ready.size, np.bool_)
     for name, other in recipe.upstream(observatory, stage):
         above, made_now = states[name][other.name], now[name, other.name]
         if stage.joins_surveys:
             ready &= (above.outcome != Outcome.PENDING) & ~made_now
+            has_any |= above.outcome == Outcome.DONE
         elif other.is_of_groups:
             assert above.groups is not None
             waiting = (above.outcome != Outcome.DONE) & (above.outcome != Outcome.EMPTY) | made_now
@@ -97,7 +105,23 @@ def _ready(recipe: Recipe, observatory: str, stage: Stage, states: States, now: 
             ready &= ((above.outcome == Outcome.DONE) | (above.outcome == Outcome.EMPTY)) & ~made_now
         else:
             ready &= made_now | (above.outcome == Outcome.DONE)
-    return ready
+    return ready & has_any if stage.joins_surveys else ready
+
+
+def _to_come(
+    recipe: Recipe, observatory: str, stage: Stage, states: States, now: Mapping[Key, Flags], later: Mapping[Key, Flags]
+) -> Flags:
+    """Items whose inputs exist, or are made by this run, be it in other tasks."""
+    size = states[observatory][stage.name].outcome.size
+    if stage.is_of_groups:
+        return np.ones(size, np.bool_)
+    coming = []
+    for name, other in recipe.upstream(observatory, stage):
+        if not other.is_of_groups:
+            made = now[name, other.name] | later[name, other.name]
+            coming.append(made | (states[name][other.name].outcome == Outcome.DONE))
+    whole: Flags = np.logical_or.reduce(coming) if stage.joins_surveys else np.logical_and.reduce(coming)
+    return whole
 
 
 def _keys(recipe: Recipe, observatory: str, stage: Stage) -> list[Key]:

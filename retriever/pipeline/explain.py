@@ -97,7 +97,8 @@ def explain(
     for name, stage in recipe.nodes():
         key = name, stage.name
         state = inventory.states[name][stage.name]
-        outcome, need, undecided = state.outcome, wanted.now[key], wanted.undecided[key]
+        outcome, undecided = state.outcome, wanted.undecided[key]
+        need = wanted.now[key] | (wanted.later[key] & ~undecided)
         waiting = need | undecided
         idle = ~waiting
         preview = StagePreview(

@@ -1,12 +1,11 @@
 """Stages that a project adds in its config: group `stages`, by name."""
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from retriever.config import build
 from retriever.errors import ConfigError, nearest
-from retriever.graph import GRAPH, Graph, Stage
+from retriever.graph import GRAPH, Graph, imported_stage
 
 __all__ = ["build_stages"]
 
@@ -35,7 +34,7 @@ def build_stages(nodes: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         for key in node:
             if key not in _KEYS:
                 raise ConfigError(f"{where} has no parameter {key!r}{nearest(str(key), _KEYS)}")
-        stage = _stage(node["stage"], where)
+        stage = imported_stage(node["stage"])
         if stage.name != name:
             raise ConfigError(
                 f"{where}.stage is {node['stage']}, which calls itself {stage.name!r}; use that as its key"
@@ -44,17 +43,3 @@ def build_stages(nodes: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
         if node.get("component") is not None:
             own[name] = build(node["component"], "", f"{where}.component")
     return graph, own
-
-
-def _stage(target: str, where: str) -> Stage:
-    module_name, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module_name), name, None)
-    except Exception as error:  # a module of the user's may raise whatever it likes
-        raise ConfigError(
-            f"{where}.stage: cannot import {module_name!r} ({type(error).__name__}: {error}); "
-            "it must lie where you stand or be installed"
-        ) from error
-    if not isinstance(found, Stage):
-        raise ConfigError(f"{where}.stage: {target} is not a retriever.graph.Stage")
-    return found

@@ -295,8 +295,6 @@ class _Derivation:
                 assert groups is not None
                 bad = (above == Outcome.FAILED) | (above == Outcome.BLOCKED)
                 blocked[groups.source[bad[groups.group]]] = True
-                waiting = groups.source[(above == Outcome.PENDING)[groups.group]]
-                outcome[waiting] = Outcome.PENDING
                 continue
             if not other.joins_surveys:
                 outcome[above == Outcome.EMPTY] = Outcome.EMPTY

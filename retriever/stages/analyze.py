@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.attempt import Failure, attempt
-from retriever.batch import Batch, Components, Made, digest_rows
+from retriever.batch import Batch, Components, Made
 from retriever.detection import DETECTIONS, Analyzed, columns_of_records, pack_properties, property_tables
+from retriever.digests import digest_epochs, digest_rows
 from retriever.errors import ConfigError, DataError
 from retriever.interfaces import Analysis, BatchAnalysis, Finder, Quality
 from retriever.lifting import AnalyzedBatch
@@ -16,7 +17,6 @@ from retriever.ragged import select_items
 from retriever.schema import Tables
 from retriever.scores import count_epochs, score_tables, score_tables_of_objects, with_scores
 from retriever.source import Source, SourceTable
-from retriever.stages.digests import digest_epochs
 
 __all__ = ["analyze", "run", "search"]
 

@@ -9,14 +9,11 @@ from retriever.batch import Batch, Components, Made
 from retriever.errors import ConfigError, DataError
 from retriever.interfaces import BatchReducer, Reducer
 from retriever.lightcurve import Lightcurve, Reduction
-from retriever.lightcurves import LightcurveSet, lightcurve_tables
-from retriever.outcome import Outcome
-from retriever.ragged import rows_of
+from retriever.lightcurves import LightcurveSet
 from retriever.rawbatch import RawBatch, unpack_raw
 from retriever.rawtable import RawPhotometry
 from retriever.schema import Columns
 from retriever.source import Source
-from retriever.stages.digests import digest_epochs, lightcurve_words
 
 __all__ = ["reduce", "run"]
 
@@ -24,21 +21,19 @@ __all__ = ["reduce", "run"]
 def run(components: Components, batch: Batch) -> Made:
     """Reduce the raw photometry of a batch of sources."""
     reducer: Reducer = components["reducer"]
-    made = Made.none(len(batch))
-    reduced = _all_at_once(reducer, batch) or _one_by_one(reducer, batch, made)
-    lightcurves, dropped = reduced
-    made.tables = {**lightcurve_tables(lightcurves), "dropped": dropped}
-    first, count = rows_of(lightcurves.source, np.arange(len(batch)))
-    made.outcome[(count == 0) & (made.outcome == Outcome.DONE)] = Outcome.EMPTY
-    lengths = np.concatenate([[0], np.cumsum(made.tables["lightcurves"]["n_rows"])])
-    made.n_rows[:] = lengths[first + count] - lengths[first]
-    headers = _headers(lightcurve_words(made.tables["lightcurves"], len(batch)), dropped)
-    made.digest = digest_epochs(made.tables, "lightcurves", "epochs", headers)
-    made.digest[made.outcome == Outcome.FAILED] = b""
+    lightcurves, dropped, failures = _all_at_once(reducer, batch) or _one_by_one(reducer, batch)
+    made = Made.from_lightcurves(lightcurves, len(batch), _headers(dropped, len(batch)))
+    made.tables["dropped"] = dropped
+    for item, failure in failures.items():
+        made.fail(item, failure)
     return made
 
 
-def _all_at_once(reducer: Reducer, batch: Batch) -> tuple[LightcurveSet, Columns] | None:
+_Reduced = tuple[LightcurveSet, Columns, dict[int, Failure]]
+"""Light curves, rows that were dropped, and what went wrong with which source."""
+
+
+def _all_at_once(reducer: Reducer, batch: Batch) -> _Reduced | None:
     """By the reducer's batch method; None where it has none, or where something is wrong with any source."""
     raw = RawBatch.read(batch.inputs["raw"], len(batch)) if isinstance(reducer, BatchReducer) else None
     if raw is None:
@@ -54,36 +49,39 @@ def _all_at_once(reducer: Reducer, batch: Batch) -> tuple[LightcurveSet, Columns
         return None
     lightcurves, dropped = found
     members = (np.arange(len(lightcurves)),) if len(lightcurves) else ()
-    return LightcurveSet(source=lightcurves.source, batches=(lightcurves,)[: len(members)], members=members), dropped
+    whole = LightcurveSet(source=lightcurves.source, batches=(lightcurves,)[: len(members)], members=members)
+    return whole, dropped, {}
 
 
-def _one_by_one(reducer: Reducer, batch: Batch, made: Made) -> tuple[LightcurveSet, Columns]:
+def _one_by_one(reducer: Reducer, batch: Batch) -> _Reduced:
     answers = unpack_raw(batch.inputs["raw"], range(len(batch)))
     of_sources: list[Sequence[Lightcurve]] = []
     dropped: list[tuple[int, str, int]] = []
+    failures: dict[int, Failure] = {}
     for k, raw in enumerate(answers):
         source = batch.sources.source(k)
         answer = attempt(f"reducing {source.name}", reduce, reducer, source, raw)
         if isinstance(answer, Failure):
-            made.fail(k, answer)
+            failures[k] = answer
             of_sources.append(())
             continue
         of_sources.append(answer.lightcurves)
         dropped += [(k, reason, count) for reason, count in sorted(answer.dropped.items()) if count]
-    return LightcurveSet.of(of_sources), {
+    columns: Columns = {
         "source": np.array([row for row, _, _ in dropped], np.int64),
         "reason": np.array([reason for _, reason, _ in dropped], np.str_),
         "n_rows": np.array([count for _, _, count in dropped], np.int64),
     }
+    return LightcurveSet.of(of_sources), columns, failures
 
 
-def _headers(words: list[bytes], dropped: Columns) -> list[bytes]:
+def _headers(dropped: Columns, n: int) -> list[bytes]:
     """What is digested beside the epochs of each source."""
     of_source: dict[int, list[tuple[str, int]]] = {}
     rows = zip(*(dropped[name].tolist() for name in ("source", "reason", "n_rows")), strict=True)
     for source, reason, count in rows:
         of_source.setdefault(source, []).append((reason, count))
-    return [text + repr(of_source.get(k, [])).encode() for k, text in enumerate(words)]
+    return [repr(of_source.get(k, [])).encode() for k in range(n)]
 
 
 def reduce(reducer: Reducer, source: Source, raw: RawPhotometry) -> Reduction:

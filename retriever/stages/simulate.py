@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.attempt import Failure, attempt
-from retriever.batch import Batch, Components, Made, digest_rows
+from retriever.batch import Batch, Components, Made
 from retriever.detection import (
     INJECTIONS,
     Analyzed,
@@ -17,6 +17,7 @@ from retriever.detection import (
     columns_of_records,
     records_of_columns,
 )
+from retriever.digests import digest_rows
 from retriever.errors import ConfigError
 from retriever.identity import random_stream
 from retriever.interfaces import Analysis, BatchSimulator, Finder, Quality, Simulator

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.identity import DIGEST_CHARS, Digests
+from retriever.identity import DIGEST_CHARS, Digests, digest_each
 from retriever.lightcurves import WORDS
 from retriever.ragged import layout_name, rows_of
 from retriever.schema import Columns, Tables
 
-__all__ = ["digest_epochs", "lightcurve_words"]
+__all__ = ["digest_epochs", "digest_rows", "lightcurve_words"]
 
 
 def lightcurve_words(index: Columns, n_sources: int) -> list[bytes]:
@@ -67,3 +67,14 @@ def _facts(table: Columns) -> tuple[bytes, list[int]]:
     """Names and types of columns, and bytes of a row in each."""
     names = "|".join(f"{name}:{column.dtype.str}{column.shape[1:]}" for name, column in table.items()).encode()
     return names, [column.dtype.itemsize * int(np.prod(column.shape[1:], dtype=int)) for column in table.values()]
+
+
+def digest_rows(n: int, columns: Columns, header: Sequence[bytes] = ()) -> Digests:
+    """Digest of the rows of each item, with something before them; rows are sorted by `source`."""
+    first, count = rows_of(columns["source"], np.arange(n))
+    values = [column.tolist() for name, column in columns.items() if name != "source"]
+    rows = list(zip(*values, strict=True)) if values else [()] * columns["source"].size
+    heads = header or [b""] * n
+    return digest_each(
+        head + repr(rows[a : a + k]).encode() for head, a, k in zip(heads, first.tolist(), count.tolist(), strict=True)
+    )
