@@ -1,19 +1,19 @@
 """What a run is made of: its components, and the keys that say what their products stand on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from retriever import verbs
-from retriever.fingerprint import code_of, fingerprint
+from retriever.fingerprint import code_of, definition_of
 from retriever.identity import canonical_hash
 from retriever.outcome import STAGES
 from retriever.store.batch import StageSpec
 from retriever.store.segments import safe_name
 
-__all__ = ["DATA_TYPE", "Recipe", "Survey", "describe"]
+__all__ = ["DATA_TYPE", "Recipe", "Survey", "definitions_of", "describe"]
 
 DATA_TYPE = "photometry"
 
@@ -75,41 +75,38 @@ class Recipe:
 
     @cached_property
     def code(self) -> dict[str, dict[str, dict[str, str]]]:
-        """Hash of each module that a stage stands on beside those of the stages above, by observatory and stage."""
-        search = (self.analysis, self.quality, self.finder)
-        modules = {"analyze": [type(part).__module__ for part in search], "simulate": [type(self.simulator).__module__]}
+        """Hash of each definition that a stage reaches beside those of the stages above, by observatory and stage."""
+        later = {"analyze": (self.analysis, self.quality, self.finder), "simulate": (self.simulator,)}
+        shared = {stage: _code_of_stage(stage, parts) for stage, parts in later.items()}
         return {
-            name: {
-                stage: code_of(f"retriever.stages.{stage}", *names)
-                for stage, names in {"reduce": [type(survey.reducer).__module__], **modules}.items()
-            }
+            name: {"reduce": _code_of_stage("reduce", (survey.reducer,)), **shared}
             for name, survey in self.surveys.items()
         }
 
     def _stories_of(self, name: str, survey: Survey) -> dict[str, dict[str, Any]]:
         request = describe(survey.observatory)["fields"]
+        code = {stage: canonical_hash(hashes) for stage, hashes in self.code[name].items()}
         download = {"data_type": DATA_TYPE, "survey": survey.observatory.survey, "request": request}
         reduce = {
             "stage": "reduce",
             "observatory": name,
             "reducer": describe(survey.reducer),
-            "code": fingerprint("retriever.stages.reduce", type(survey.reducer).__module__),
+            "code": code["reduce"],
             "upstream": canonical_hash(download),
         }
-        search = (self.analysis, self.quality, self.finder)
         analyze = {
             "stage": "analyze",
             "analysis": describe(self.analysis),
             "quality": describe(self.quality),
             "finder": describe(self.finder),
-            "code": fingerprint("retriever.stages.analyze", *(type(part).__module__ for part in search)),
+            "code": code["analyze"],
             "upstream": canonical_hash(reduce),
         }
         simulate = {
             "stage": "simulate",
             "simulator": describe(self.simulator),
             "seed": self.seed,
-            "code": fingerprint("retriever.stages.simulate", type(self.simulator).__module__),
+            "code": code["simulate"],
             "upstream": canonical_hash(analyze),
         }
         return dict(zip(STAGES, (download, reduce, analyze, simulate), strict=True))
@@ -133,6 +130,34 @@ class Recipe:
         if spec.stage == "download":
             return f"{safe_name(spec.survey)}/{DATA_TYPE}"
         return f".stages/{spec.stage}/{spec.key[:12]}"
+
+
+def _code_of_stage(stage: str, components: Iterable[Any]) -> dict[str, str]:
+    roots = [root for component in components for root in definitions_of(component)]
+    return code_of(f"retriever.stages.{stage}:{stage}", *roots)
+
+
+def definitions_of(component: Any) -> list[str]:
+    """The class of a component, and those of the components in its fields, as roots of a fingerprint.
+
+    Examples
+    --------
+    >>> from retriever.simulators.box import BoxSimulator
+    >>> definitions_of(BoxSimulator())
+    ['retriever.simulators.box:BoxSimulator', 'retriever.simulators.distribution:Distribution']
+    """
+    roots: dict[str, None] = {}
+    waiting = [component]
+    while waiting:
+        value = waiting.pop(0)
+        if is_dataclass(value) and not isinstance(value, type):
+            roots[definition_of(type(value))] = None
+            waiting += [getattr(value, spec.name) for spec in fields(value) if spec.metadata.get("result", True)]
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return [*roots]
 
 
 def describe(component: Any) -> dict[str, Any]:

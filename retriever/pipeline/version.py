@@ -17,7 +17,7 @@ import retriever
 from retriever.errors import ConfigError, StoreError
 from retriever.fingerprint import user_modules
 from retriever.identity import canonical_hash, digest_bytes
-from retriever.pipeline.recipe import Recipe, describe
+from retriever.pipeline.recipe import Recipe, definitions_of, describe
 from retriever.report.tables import TABLES
 from retriever.source import SourceTable
 from retriever.store.files import write_text
@@ -214,7 +214,7 @@ def _user_sources(recipe: Recipe) -> dict[str, Path]:
     parts = [recipe.quality, recipe.finder, recipe.analysis, recipe.simulator]
     for survey in recipe.surveys.values():
         parts += [survey.observatory, survey.reducer]
-    return user_modules(*(type(part).__module__ for part in parts))
+    return user_modules(*(root for part in parts for root in definitions_of(part)))
 
 
 def environment() -> dict[str, str]:
