@@ -8,7 +8,7 @@ import sysconfig
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-__all__ = ["exists", "is_compiled", "is_own", "source_path"]
+__all__ = ["exists", "forget", "is_compiled", "is_own", "source_path"]
 
 
 def source_path(name: str) -> Path | None:
@@ -68,13 +68,23 @@ def _spec(name: str) -> ModuleSpec | None:
         return None
     try:
         if not parent:
-            return importlib.util.find_spec(name)
+            return _with_plain_locations(importlib.util.find_spec(name))
         above = _spec(parent)
         if above is None or above.submodule_search_locations is None:
             return None
-        return PathFinder.find_spec(name, above.submodule_search_locations)
+        return _with_plain_locations(PathFinder.find_spec(name, above.submodule_search_locations))
     except (ImportError, ValueError):
         return None
+
+
+def _with_plain_locations(spec: ModuleSpec | None) -> ModuleSpec | None:
+    """The locations of a folder without ``__init__.py`` as a list, which asks for no module to be imported."""
+    if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
+        locations = spec.submodule_search_locations
+        plain = ModuleSpec(spec.name, None, is_package=True)
+        plain.submodule_search_locations = list(getattr(locations, "_path", locations))
+        return plain
+    return spec
 
 
 @functools.cache

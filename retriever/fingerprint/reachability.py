@@ -2,19 +2,20 @@
 
 import ast
 import contextlib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from retriever.errors import ConfigError
 from retriever.fingerprint.definitions import ModuleTable, Piece, Statement
 from retriever.fingerprint.imports import dotted
+from retriever.fingerprint.module_files import forget, source_path
 from retriever.fingerprint.names import Function, Mark, Reference
 from retriever.fingerprint.resolution import Meaning, Modules
 from retriever.fingerprint.unseen import is_unseen
 from retriever.identity import canonical_hash
 
-__all__ = ["Graph", "graph_of"]
+__all__ = ["Graph", "graph_of", "keep"]
 
 Place = tuple[str, str]
 """A module and the name of a definition in it; "" for what counts when it is loaded, "*" for all of it."""
@@ -81,15 +82,17 @@ class Graph:
             Whether to go on from a class that declares a `version`, which is left out itself otherwise.
         """
         known: set[Place] = set()
-        waiting = list(roots)
+        waiting, asks_for_subclasses = list(roots), False
         while waiting:
             place = waiting.pop()
             if place in known or not (beyond_versions or not self._has_version(place)):
                 continue
             known.add(place)
-            waiting += [target for target in self._node(place).reaches if target not in known]
-            if not waiting and any(self._node(place).asks_for_subclasses for place in known):
-                waiting += set(self._subclasses({module for module, _ in known})) - known
+            node = self._node(place)
+            waiting += [target for target in node.reaches if target not in known]
+            asks_for_subclasses |= node.asks_for_subclasses
+            if asks_for_subclasses and set(waiting) <= known:
+                waiting = list(set(self._subclasses({module for module, _ in known})) - known)
         return known
 
     def _has_version(self, place: Place) -> bool:
@@ -190,7 +193,8 @@ class Graph:
             words[name] = meaning.words
             node.reaches |= dict.fromkeys(sorted(meaning.definitions))
             node.reaches |= {(module, WHOLE): None for module in sorted(meaning.wholes)}
-        node.story.append(("", words))
+        if words:
+            node.story.append(("", words))
 
     def _reach_hints(self, node: Node, table: ModuleTable, piece: Piece) -> None:
         """Reach classes that annotations name: their methods can be called, though an annotation is no code."""
@@ -296,26 +300,31 @@ class Graph:
         return story
 
 
-_GRAPHS: dict[frozenset[str], tuple[Graph, dict[str, tuple[int, int]]]] = {}
+State = dict[str, tuple[str, int, int]]
+
+_GRAPHS: dict[frozenset[str], tuple[Graph, tuple[str, ...], State]] = {}
 
 
 def graph_of(packages: frozenset[str]) -> Graph:
     """The graph of definitions; one that this process has is taken again while none of its files changed."""
-    graph, before = _GRAPHS.get(packages, (Graph(packages), {}))
-    if before != _states(graph):
-        graph = Graph(packages)
-    return graph
+    path = tuple(sys.path)
+    graph, path_before, state = _GRAPHS.get(packages, (Graph(packages), path, {}))
+    if path != path_before:
+        forget()
+    return graph if path == path_before and state == _state(graph) else Graph(packages)
 
 
 def keep(graph: Graph) -> None:
     """Keep a graph for the next question."""
-    _GRAPHS[graph.modules.packages] = (graph, _states(graph))
+    _GRAPHS[graph.modules.packages] = (graph, tuple(sys.path), _state(graph))
 
 
-def _states(graph: Graph) -> dict[str, tuple[int, int]]:
-    states = {}
-    for table in graph.modules.tables.values():
+def _state(graph: Graph) -> State:
+    """Places, times and sizes of the files of a graph."""
+    state = {}
+    for name in graph.modules.tables:
+        path = source_path(name)
         with contextlib.suppress(OSError):
-            state = Path(table.path).stat() if table.path else None
-            states[table.path] = (state.st_mtime_ns, state.st_size) if state else (0, 0)
-    return states
+            stat = path.stat() if path is not None else None
+            state[name] = (str(path), stat.st_mtime_ns if stat else 0, stat.st_size if stat else 0)
+    return state

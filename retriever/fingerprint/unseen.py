@@ -6,7 +6,7 @@ __all__ = ["is_unseen"]
 
 _UNSEEN = re.compile(
     r"""
-    builtins\.(open|exec|eval|__import__)
+    (?: builtins\.(open|exec|eval|__import__)
     | importlib | runpy | imp | ctypes
     | pkgutil\.(get_data|get_loader|find_loader|iter_modules|walk_packages)
     | (pickle|_pickle|dill|cloudpickle|joblib|torch)\.(load|loads|Unpickler)
@@ -22,6 +22,7 @@ _UNSEEN = re.compile(
     | xarray\.(open|load)_\w+ | zarr\.(open|load)\w* | scipy\.io\.(\w+\.)*\w+
     | pyarrow\.(\w+\.)*(read_\w+|open_\w+|memory_map|ParquetFile|dataset\.dataset)
     | pathlib\.\w+\.(open|read_text|read_bytes)
+    ) (?: \. | $ )
     """,
     re.VERBOSE,
 )
@@ -40,5 +41,4 @@ def is_unseen(name: str) -> bool:
     >>> is_unseen("numpy.loadtxt"), is_unseen("importlib.import_module"), is_unseen("numpy.linalg.norm")
     (True, True, False)
     """
-    match = _UNSEEN.match(name)
-    return match is not None and name[match.end() : match.end() + 1] in ("", ".")
+    return _UNSEEN.match(name) is not None
