@@ -73,8 +73,19 @@ def _spec(name: str) -> ModuleSpec | None:
         if above is None or above.submodule_search_locations is None:
             return None
         return _with_plain_locations(PathFinder.find_spec(name, above.submodule_search_locations))
+    except KeyError:  # a folder without __init__.py, whose parent PathFinder would have to import
+        return _folder_below(parent, name)
     except (ImportError, ValueError):
         return None
+
+
+def _folder_below(parent: str, name: str) -> ModuleSpec | None:
+    above = _spec(parent)
+    places = above.submodule_search_locations if above is not None else None
+    folders = [Path(place) / name.rpartition(".")[2] for place in places or ()]
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
+    return spec if spec.submodule_search_locations else None
 
 
 def _with_plain_locations(spec: ModuleSpec | None) -> ModuleSpec | None:
