@@ -76,7 +76,7 @@ def test_edits_add_up(modules: Path, seed: int) -> None:
 
 def test_fingerprints_are_the_same_on_every_python(modules: Path) -> None:
     """The digest was computed with Python 3.11.7, 3.12.1 and 3.13.0."""
-    assert hash_of(modules, FILES) == "9bc0136ede4f6159693473cbe2face7d5b33adaa05f3ea65480641f67e6af098"
+    assert hash_of(modules, FILES) == "c1243e03bf30de34245bc7692e87ba010512c8bfb8c237d05dce5b72ce134557"
 
 
 # ---- what is reached -------------------------------------------------------------------------------------------------
@@ -116,6 +116,23 @@ def test_a_whole_module_is_all_of_its_definitions(modules: Path) -> None:
 def test_a_module_used_in_another_way_counts_whole(modules: Path, use: str) -> None:
     write(modules, {"fp_a.py": f"import fp_b\n\n\ndef g():\n    return {use}\n", "fp_b.py": "def f(): pass\nx = 2\n"})
     assert {"fp_b:f", "fp_b:x"} <= set(code_of("fp_a:g"))
+
+
+def test_a_module_of_which_everything_is_imported_counts_whole(modules: Path) -> None:
+    write(
+        modules,
+        {
+            "fp_a.py": "from fp_b import *\ndef f(): return g()\n",
+            "fp_b.py": "from fp_c import g\nx = 1\n",
+            "fp_c.py": "def g(): pass\n",
+        },
+    )
+    assert {"fp_a:f", "fp_b:x", "fp_c:g"} <= set(code_of("fp_a:f"))
+
+
+def test_names_imported_by_a_star_do_not_hide_that_files_are_read(modules: Path) -> None:
+    with pytest.raises(ConfigError, match="uses open"):
+        code_of_text(modules, "from numpy import *\n\ndef f():\n    return open('x')\n", "f")
 
 
 def test_globals_make_the_module_count_whole(modules: Path) -> None:

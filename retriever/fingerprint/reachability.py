@@ -154,8 +154,8 @@ class Graph:
             if reference.kind == "code" or not self.modules.table(place[0]).is_protocol(place[1]):
                 node.reaches[place] = None
         outside = set(meaning.outside)
-        if not meaning.words and reference.target is None:
-            outside = {".".join(("builtins", reference.name))}
+        if reference.target is None and reference.name not in table.bindings and reference.name not in table.aliases:
+            outside.add(f"builtins.{reference.name}")
         if outside & {"builtins.globals", "sys.modules"} or any(name.startswith("sys.modules.") for name in outside):
             meaning.wholes.add(table.name)
         for module in meaning.wholes:
@@ -219,6 +219,8 @@ class Graph:
         for module in table.modules:
             if self.modules.is_own(module):
                 self._load(node, module)
+                if module in table.stars and self.modules.loaded_with(module)[-1:] == [module]:
+                    node.reaches[(module, WHOLE)] = None
         for name, statements in table.bindings.items():
             if any(self._registers(table, statement.node) for statement in statements):
                 node.reaches[(table.name, name)] = None
