@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.lightcurve import Lightcurve
-from retriever.schema import NUMPY_KINDS, Columns, Table, column, documented, table_of
+from retriever.schema import NUMPY_KINDS, Columns, Table, column, table_of
 
 __all__ = [
     "DETECTIONS",
@@ -31,7 +31,6 @@ Properties = Mapping[str, tuple[float | int | str | bool, str]]
 Record = TypeVar("Record")
 
 
-@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
     """An event found in a light curve."""
@@ -49,7 +48,6 @@ class Detection:
     finder: str = column("", "which finder found it, where there are several", default="")
 
 
-@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
     """A simulated event, and what the search made of it."""

@@ -83,6 +83,8 @@ class Stage:
         Whether its products depend on ``project.seed``.
     is_identity
         Whether a choice of components makes it change nothing; then it is left out, and no key knows of it.
+    version
+        Stands for what cannot be seen in the code of `run`, such as data files that it reads: count it up with them.
     target
         Module and name that it is imported by, for a stage of a project's own.
     """
@@ -98,6 +100,7 @@ class Stage:
     root: str = "outputs"
     seeded: bool = False
     is_identity: Callable[[Components], bool] = never
+    version: str = ""
     target: str = ""
 
     def __reduce__(self) -> tuple[Callable[[str], "Stage"], tuple[str]]:
@@ -108,6 +111,10 @@ class Stage:
         for name in (self.name, *(table.name for table in self.tables)):
             if not NAME.fullmatch(name):
                 raise ConfigError(f"stage or table {name!r} needs a name of up to 41 letters a-z, digits and '_'")
+        if "<" in getattr(self.run, "__qualname__", "<"):
+            raise ConfigError(
+                f"stage {self.name!r} needs a function of the top level of a module, whose code can be traced"
+            )
         if self.is_of_groups != bool(self.members) or (self.members and self.members not in self.inputs):
             raise ConfigError(
                 f"stage {self.name!r} must name the port of its members among its inputs if it is of groups"

@@ -7,14 +7,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import StoreError
 
-__all__ = ["NUMPY_KINDS", "REQUIRED", "Column", "Columns", "Table", "Tables", "column", "documented", "table_of"]
+__all__ = ["NUMPY_KINDS", "REQUIRED", "Column", "Columns", "Table", "Tables", "column", "table_of"]
 
 Columns = dict[str, NDArray[Any]]
 """Columns of one length by name."""
@@ -32,8 +32,6 @@ REQUIRED = _Required.REQUIRED
 
 NUMPY_KINDS: Mapping[type, Any] = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
 """How columns of a kind are stored."""
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +118,8 @@ def column(unit: str, description: str, *, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"unit": unit, "description": description})
 
 
-def documented(kind: type[Record]) -> type[Record]:
-    """Add a section on the attributes of a record to its docstring, from its columns."""
-    lines = ["", "", "    Attributes", "    ----------"]
-    for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
-        unit = f" [{spec.metadata['unit']}]" if spec.metadata["unit"] else ""
-        lines += [f"    {spec.name}", f"        {spec.metadata['description']}{unit}"]
-    kind.__doc__ = (kind.__doc__ or "").rstrip() + "\n".join([*lines, "    "])
-    return kind
-
-
 def table_of(kind: type, name: str, order: tuple[str, ...]) -> Table:
-    """The table that a record's fields declare."""
+    """The table that a record's fields declare; they are described in its docstring too."""
     by_name: Mapping[Any, type] = {
         "int": int,
         "float": float,
@@ -142,7 +130,7 @@ def table_of(kind: type, name: str, order: tuple[str, ...]) -> Table:
         bool: bool,
         str: str,
     }
-    return Table(
+    table = Table(
         name=name,
         columns=tuple(
             Column(
@@ -156,3 +144,14 @@ def table_of(kind: type, name: str, order: tuple[str, ...]) -> Table:
         ),
         order=order,
     )
+    kind.__doc__ = _described(kind.__doc__ or "", table)
+    return table
+
+
+def _described(text: str, table: Table) -> str:
+    """A docstring with a section on the attributes, from the columns of a table."""
+    lines = ["", "", "    Attributes", "    ----------"]
+    for spec in table.columns:
+        unit = f" [{spec.unit}]" if spec.unit else ""
+        lines += [f"    {spec.name}", f"        {spec.description}{unit}"]
+    return text.rstrip() + "\n".join([*lines, "    "])

@@ -51,8 +51,8 @@ def recipe_blob(recipe: Recipe) -> bytes:
 
     The keys go along with the files they were derived from: a worker whose files are others derives its own.
     """
-    modules = {name for stages in recipe.code.values() for hashes in stages.values() for name in hashes}
-    files = files_of(modules)
+    reached = {name for stages in recipe.code.values() for hashes in stages.values() for name in hashes}
+    files = files_of({name.partition(":")[0] for name in reached})
     refuse_changed(files)
     return pickle.dumps((dataclasses.replace(recipe), recipe.manifests, files))
 

@@ -1,21 +1,21 @@
 """What a run is made of: its components, and the keys that say what its products depend on."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from retriever import interfaces
 from retriever.batch import Components
-from retriever.fingerprint import code_of, fingerprint
+from retriever.fingerprint import code_of, definition_of
 from retriever.graph import GRAPH, Graph, Stage
 from retriever.identity import canonical_hash
 from retriever.interfaces import describe
 from retriever.store.batch import StageSpec
 from retriever.store.segments import safe_name
 
-__all__ = ["DATA_TYPE", "JOINT", "Recipe", "Survey", "describe"]
+__all__ = ["DATA_TYPE", "JOINT", "Recipe", "Survey", "definitions_of", "describe"]
 
 DATA_TYPE = "photometry"
 
@@ -115,21 +115,23 @@ class Recipe:
         manifest = {
             "stage": stage.name,
             "components": used,
-            "code": fingerprint(*self._definitions(name, stage)),
+            "code": canonical_hash(self.code[name][stage.name]),
             "upstream": dict(upstream),
         }
+        if stage.version:
+            manifest["version"] = stage.version
         if not stage.joins_surveys and "raw" in stage.inputs:
             manifest["observatory"] = name
         return {**manifest, "seed": self.seed} if stage.seeded else manifest
 
     def _definitions(self, name: str, stage: Stage) -> list[str]:
-        """Where the code of a stage is: that of its function, and that of the components it uses."""
+        """Where the code of a stage is: its function, and the classes of the components it uses."""
         components = self.components(name)
-        own = [
-            stage.run.__module__,
-            *(type(components[group]).__module__ for group in stage.groups if group in components),
-        ]
-        return list(dict.fromkeys(own))
+        roots = [definition_of(stage.run)]
+        for group in stage.groups:
+            if group in components:
+                roots += definitions_of(components[group])
+        return list(dict.fromkeys(roots))
 
     @cached_property
     def specs(self) -> dict[str, dict[str, StageSpec]]:
@@ -152,9 +154,13 @@ class Recipe:
     def code(self) -> dict[str, dict[str, dict[str, str]]]:
         """Hash of each definition that a stage can reach, by observatory and stage."""
         found: dict[str, dict[str, dict[str, str]]] = {}
+        known: dict[tuple[str, ...], dict[str, str]] = {}
         for name, stage in self.nodes():
             if stage.root != "data":
-                found.setdefault(name, {})[stage.name] = code_of(*self._definitions(name, stage))
+                roots = tuple(self._definitions(name, stage))
+                if roots not in known:
+                    known[roots] = code_of(*roots, versioned=roots[:1] if stage.version else ())
+                found.setdefault(name, {})[stage.name] = known[roots]
         return found
 
     @property
@@ -171,3 +177,26 @@ class Recipe:
         if self.stages[spec.stage].root == "data":
             return f"{safe_name(spec.survey)}/{DATA_TYPE}"
         return f".stages/{spec.stage}/{spec.key[:12]}"
+
+
+def definitions_of(component: Any) -> list[str]:
+    """The class of a component, and those of the components in its fields, as roots of a fingerprint.
+
+    Examples
+    --------
+    >>> from retriever.simulators.box import BoxSimulator
+    >>> definitions_of(BoxSimulator())
+    ['retriever.simulators.box:BoxSimulator', 'retriever.simulators.distribution:Distribution']
+    """
+    roots: dict[str, None] = {}
+    waiting = [component]
+    while waiting:
+        value = waiting.pop(0)
+        if is_dataclass(value) and not isinstance(value, type):
+            roots[definition_of(type(value))] = None
+            waiting += [getattr(value, spec.name) for spec in fields(value) if spec.metadata.get("result", True)]
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return [*roots]

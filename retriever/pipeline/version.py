@@ -17,9 +17,9 @@ import numpy as np
 
 import retriever
 from retriever.errors import ConfigError, StoreError
-from retriever.fingerprint import user_modules
+from retriever.fingerprint import definition_of, user_modules
 from retriever.identity import canonical_hash, digest_bytes
-from retriever.pipeline.recipe import Recipe, describe
+from retriever.pipeline.recipe import Recipe, definitions_of, describe
 from retriever.report.tables import is_table
 from retriever.source import SourceTable
 from retriever.store.files import write_text
@@ -218,8 +218,9 @@ def _user_sources(recipe: Recipe) -> dict[str, Path]:
     parts: list[Any] = [recipe.quality, recipe.finder, recipe.analysis, recipe.simulator, *recipe.own.values()]
     for survey in recipe.surveys.values():
         parts += [survey.observatory, survey.reducer]
-    stages = [stage.run.__module__ for stage in recipe.stages]
-    return user_modules(*dict.fromkeys([*(type(part).__module__ for part in parts), *stages]))
+    roots = [definition_of(stage.run) for stage in recipe.stages]
+    roots += [root for part in parts for root in definitions_of(part)]
+    return user_modules(*dict.fromkeys(roots))
 
 
 def environment() -> dict[str, str]:

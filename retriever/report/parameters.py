@@ -53,21 +53,24 @@ def differing(of_versions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def changed_modules(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """Modules that both know and whose code differs.
+    """Definitions that both know and whose code differs; a module for what runs when it is loaded.
 
     Examples
     --------
-    >>> changed_modules({"a": "1", "b": "1"}, {"a": "2", "b": "1", "c": "1"})
-    ['a']
+    >>> changed_modules({"a:f": "1", "b:g": "1"}, {"a:f": "2", "a:": "1", "b:g": "1", "c:h": "1"})
+    ['a', 'a:f']
     """
-    return sorted(name for name in one.keys() & other.keys() if one[name] != other[name])
+    loaded = {name for name in one.keys() ^ other.keys() if name.endswith(":")}
+    common = {name.partition(":")[0] for name in one} & {name.partition(":")[0] for name in other}
+    changed = [name for name in one.keys() & other.keys() if one[name] != other[name]]
+    return sorted(name.rstrip(":") for name in [*changed, *(name for name in loaded if name[:-1] in common)])
 
 
 def code_of_version(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Hash of every module that a version's stages stand on, from its record."""
+    """Hash of every definition that a version's stages stand on, from its record."""
     return {
-        module: told
+        definition: digest
         for stages in manifest.get("code", {}).values()
         for hashes in stages.values()
-        for module, told in hashes.items()
+        for definition, digest in hashes.items()
     }

@@ -70,7 +70,7 @@ class Playground:
             key = self.rng.choice(list(self.overrides))
             self.overrides[key] = self.rng.choice({"reducers.folder.gap": ["0", "20"]}.get(key, ["1", "5", "7"]))
         elif what in ("module", "comment"):
-            line = "x = 1\n" if what == "module" else "# a remark\n"
+            line = "PeakFinder.touched = 1\n" if what == "module" else "# a remark\n\nunreached = 1\n"
             self.code.write_text(self.code.read_text() + line)
         elif what == "mag":
             self.rows[name][2] += 0.5
@@ -159,7 +159,12 @@ def test_reasons_are_told(retriever, stand) -> None:
     (sentence,) = reasons(playground)["analyze"]
     assert sentence.startswith("file missing: ")
     playground.executed()
-    playground.code.write_text(playground.code.read_text() + "y = 2\n")
+    code = playground.code.read_text()
+    playground.code.write_text(code + "unreached = 2\n")
+    assert reasons(playground)["analyze"] == []
+    playground.code.write_text(code.replace("max_events: int = 10", "max_events: int = 9"))
+    assert reasons(playground)["analyze"] == [f"code of {playground.module}:PeakFinder changed"]
+    playground.code.write_text(code + "PeakFinder.max_events = 9\n")
     assert reasons(playground)["analyze"] == [f"code of {playground.module} changed"]
 
 

@@ -12,7 +12,7 @@ from retriever.identity import canonical_hash
 from retriever.interfaces import NO_RESULT, describe
 from retriever.observatories.tap import TAPObservatory
 from retriever.observatories.ztf import ZTFObservatory
-from retriever.pipeline import standing
+from retriever.pipeline import inventory
 from retriever.pipeline.legacy import legacy_inputs, legacy_key
 from retriever.pipeline.recipe import Recipe
 from tests.archive import Archive
@@ -126,16 +126,17 @@ def test_the_plan_says_which_part_of_the_request_changed(sky) -> None:
 @pytest.fixture
 def as_before(monkeypatch):
     """Makes runs keep raw data in the format before, until it is undone."""
-    usual = Recipe._stories_of
+    usual = Recipe._manifest
 
-    def stories(self, name, survey):
-        fields = describe(survey.observatory)["fields"]
-        download = {"data_type": "photometry", "survey": survey.observatory.survey, "request": fields}
-        return {**usual(self, name, survey), "download": download}
+    def manifest(self, name, stage, upstream):
+        if stage.root != "data":
+            return usual(self, name, stage, upstream)
+        observatory = self.surveys[name].observatory
+        return {"data_type": "photometry", "survey": observatory.survey, "request": describe(observatory)["fields"]}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recipe, "_stories_of", stories)
-        patch.setattr(standing, "raw_inputs", lambda observatory, sources, states: legacy_inputs(sources, states))
+        patch.setattr(Recipe, "_manifest", manifest)
+        patch.setattr(inventory, "raw_inputs", lambda observatory, sources, states: legacy_inputs(sources, states))
         yield patch
 
 
@@ -176,8 +177,8 @@ def test_keys_of_the_format_before() -> None:
         "survey": "ZTF", "release": "ztf_dr24", "radius": 3.0, "bands": ["g"], "min_dec": -30.0, "max_mag": 22.0,
         "start": None, "stop": None, "bad_catflags_mask": 0, "login": False,
     }  # fmt: skip
-    story = {"data_type": "photometry", "survey": "ZTF", "request": expected}
-    assert legacy_key(ZTFObservatory(radius=3.0, bands=["g"])) == canonical_hash(story)
+    manifest = {"data_type": "photometry", "survey": "ZTF", "request": expected}
+    assert legacy_key(ZTFObservatory(radius=3.0, bands=["g"])) == canonical_hash(manifest)
     here, there = (TAPObservatory(query="{ra}", url=url) for url in ("http://a", "http://b"))
     assert legacy_key(here) == legacy_key(there)  # addresses did not count
     assert NO_RESULT not in [spec.metadata for spec in dataclasses.fields(here) if spec.name == "url"]
