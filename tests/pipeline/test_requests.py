@@ -97,7 +97,7 @@ def test_a_source_that_a_wrong_magnitude_cut_is_asked_for_when_it_is_right(sky) 
     assert told["reasons"][0].startswith("request changed (S3: ") and told["reasons"][0].endswith(": 1 source")
     assert "not asked fainter than max_mag → (absent)" in told["reasons"][0]
     assert sky.run() == 1
-    folder = max((sky.stand / "outputs").glob("DEMO_*"), key=lambda path: path.stat().st_mtime_ns)
+    folder = max((sky.stand / "outputs").glob("ZTF_*"), key=lambda path: path.stat().st_mtime_ns)
     assert set(tables(folder)["lightcurves"].source) == set(sky.table.name)
 
 
