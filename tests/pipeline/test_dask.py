@@ -153,7 +153,7 @@ def test_a_worker_with_other_code_refuses(retriever, stand, scheduler) -> None:
     from distributed import Client
 
     (stand / "other").mkdir()
-    (stand / "other" / "mine_dask.py").write_text(finder.read_text() + "x = 1\n")
+    (stand / "other" / "mine_dask.py").write_text(finder.read_text() + "PeakFinder.touched = 1\n")
     with Client(address) as client:
         client.run(_stand_in, str(stand / "other"))
     ended = retriever(*words)
