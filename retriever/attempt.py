@@ -18,6 +18,7 @@ class Failure:
     """What went wrong with one source, in a sentence."""
 
     def __init__(self, error: Exception) -> None:
+        self.error = error
         known = isinstance(error, RetrieverError | OSError)
         text = " ".join(str(error).split())
         self.message = text if known and text else f"{type(error).__name__}: {text}"

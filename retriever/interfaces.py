@@ -21,7 +21,7 @@ from retriever.detection import Analyzed, Detection, Simulated
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
 from retriever.lightcurves import LightcurveBatch, LightcurveSet
-from retriever.rawbatch import RawBatch
+from retriever.rawbatch import RawAnswers, RawBatch
 from retriever.rawtable import RawPhotometry
 from retriever.schema import Columns
 from retriever.source import Source, SourceTable
@@ -37,6 +37,7 @@ __all__ = [
     "AsksArchive",
     "BatchAnalysis",
     "BatchFinder",
+    "BatchObservatory",
     "BatchQuality",
     "BatchReducer",
     "BatchSimulator",
@@ -214,6 +215,15 @@ class Simulator(Protocol):
 
     def inject(self, lightcurves: tuple[Lightcurve, ...], rng: np.random.Generator) -> Simulated:
         """Give those light curves that received events, changed, and the truth."""
+        ...
+
+
+@runtime_checkable
+class BatchObservatory(Protocol):
+    """An observatory that also answers for a batch."""
+
+    def fetch_many(self, sources: SourceTable) -> RawAnswers:
+        """Give the answers for all sources, in columns."""
         ...
 
 

@@ -1,18 +1,21 @@
 """Raw photometry of many sources in columns, as it lies in a segment."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.identity import DIGEST_CHARS, Digests
 from retriever.ragged import layout_name, pack_ragged, ranges, unpack_ragged
 from retriever.rawtable import Column, RawPhotometry, RawTable
-from retriever.schema import Tables
+from retriever.schema import Columns, Tables
 
-__all__ = ["RawBatch", "pack_raw", "unpack_raw"]
+__all__ = ["RawAnswers", "RawBatch", "digest_raw", "pack_columns", "pack_raw", "unpack_raw"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +61,104 @@ class RawBatch:
     def source_of_row(self) -> NDArray[np.int64]:
         """Source of each row."""
         return np.repeat(self.source, np.diff(self.offsets))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RawAnswers:
+    """What an observatory answers for a batch of sources, in columns.
+
+    Attributes
+    ----------
+    tables
+        Tables `raw`, `headers` and `rows*`, as `pack_raw` and `pack_columns` make them.
+    provenance
+        For each source where and how it was asked, as in `RawPhotometry`.
+    failures
+        What went wrong, by the row of the source.
+    """
+
+    tables: Tables
+    provenance: Sequence[Mapping[str, str]]
+    failures: Mapping[int, Exception]
+
+
+def pack_columns(source: NDArray[np.int64], lengths: NDArray[np.int64], rows: Columns, origin: str) -> Tables:
+    """Raw tables with the same columns, one a source, as `pack_raw` packs them.
+
+    Parameters
+    ----------
+    source
+        Row of each table's source.
+    lengths
+        Rows of each table.
+    rows
+        All rows, one table after the other; no masked ones.
+    origin
+        Where the tables came from.
+    """
+    schema = RawTable(columns={name: column[:0] for name, column in rows.items()}).schema()
+    text = json.dumps([schema, origin]).encode() if source.size else b""
+    n = source.size
+    return {
+        "raw": {
+            "layout": np.zeros(n, np.int32),
+            "first": np.cumsum(lengths) - lengths,
+            "n_rows": lengths,
+            "source": source,
+            "text_first": np.zeros(n, np.int64),
+            "text_bytes": np.full(n, len(text)),
+        },
+        "headers": {"text": np.frombuffer(text, np.uint8)},
+        **({"rows": rows} if n else {}),
+    }
+
+
+def digest_raw(tables: Tables, n_sources: int) -> Digests:
+    """Digest of each source's raw photometry, equal to that of `RawPhotometry.digest`."""
+    index, text = tables["raw"], tables["headers"]["text"].tobytes()
+    count = np.bincount(index["source"], minlength=n_sources).tolist()
+    hashers = [hashlib.sha256(b"%d tables" % k) for k in count]
+    views = {layout: _views(tables, layout) for layout in np.unique(index["layout"]).tolist()}
+    words: dict[tuple[bytes, int], bytes] = {}
+    names = ("source", "layout", "first", "n_rows", "text_first", "text_bytes")
+    for source, layout, first, n, start, size in zip(*(index[name].tolist() for name in names), strict=True):
+        told = text[start : start + size]
+        if (told, n) not in words:
+            words[told, n] = _words(told, n, views[layout])
+        update = hashers[source].update
+        update(words[told, n])
+        for view, width, _ in views[layout]:
+            update(view[first * width : (first + n) * width])
+    return np.array([hasher.hexdigest()[:DIGEST_CHARS].encode() for hasher in hashers], f"S{DIGEST_CHARS}")
+
+
+_View = tuple[memoryview, int, tuple[int, ...] | None]
+"""Bytes of a column, bytes of a row, and the shape of a row; None for a mask."""
+
+
+def _views(tables: Tables, layout: int) -> list[_View]:
+    name = layout_name("rows", layout)
+    masks = tables.get(f"{name}.masks", {})
+    views: list[_View] = []
+    for key, column in tables[name].items():
+        values = column
+        if key in masks:
+            views.append((_bytes(masks[key]), int(np.prod(masks[key].shape[1:], dtype=int)), None))
+            values = np.where(masks[key], np.zeros((), column.dtype), column)
+        shape = tuple(column.shape[1:])
+        views.append((_bytes(values), values.dtype.itemsize * int(np.prod(shape, dtype=int)), shape))
+    return views
+
+
+def _bytes(column: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(column).reshape(-1).view(np.uint8).data if column.size else memoryview(b"")
+
+
+def _words(text: bytes, n: int, views: Sequence[_View]) -> bytes:
+    schema, origin, *headers = json.loads(text)
+    shapes = [(n, *shape) for _, _, shape in views if shape is not None]
+    words = json.dumps([schema, shapes, *headers, origin]).encode()
+    return b"%d:" % len(words) + words
 
 
 def pack_raw(answers: Sequence[RawPhotometry | None]) -> Tables:

@@ -14,8 +14,9 @@ from retriever.identity import random_stream
 from retriever.lifting import find_in_batch
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LIGHTCURVES, LightcurveSet, lightcurve_tables, tables_of_objects
+from retriever.observatories.demo import DemoObservatory
 from retriever.quality.standard import StandardQuality
-from retriever.rawbatch import RawBatch, pack_raw
+from retriever.rawbatch import RawBatch, digest_raw, pack_raw, unpack_raw
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.reducers.standard import Columns, StandardReducer
 from retriever.simulators.box import BoxSimulator
@@ -187,6 +188,39 @@ def test_injection(
     for one, other in zip(found, changed.objects(len(of_sources)), strict=True):
         for a, b in zip(one.lightcurves, other, strict=True):
             assert_same_lightcurves(a, b)
+
+
+@given(st.integers(1, 6), SEEDS, st.sampled_from([["r"], ["g", "r"]]), st.sampled_from([0.0, 0.5]), st.integers(1, 30))
+def test_demo_observatory(n: int, seed: int, filters: list[str], share: float, epochs: int) -> None:
+    demo = DemoObservatory(seed=seed, filters=filters, empty=share, failures=share, flares=0.5, epochs=epochs)
+    rng = np.random.default_rng(seed)
+    sources = SourceTable.from_columns(
+        name=[f"s{k}" for k in range(n)], ra=rng.random(n) * 360, dec=rng.random(n) * 180 - 90,
+        mag=np.where(rng.random(n) < 0.3, np.nan, 17.0),
+    )  # fmt: skip
+    many, answers = demo.fetch_many(sources), list(demo.fetch([sources.source(k) for k in range(n)]))
+    assert set(many.failures) == {k for k, answer in enumerate(answers) if isinstance(answer, Exception)}
+    known = [answer if isinstance(answer, RawPhotometry) else None for answer in answers]
+    digests = digest_raw(many.tables, n)
+    for k, (answer, other) in enumerate(zip(known, unpack_raw(many.tables, range(n)), strict=True)):
+        if answer is not None:
+            assert answer.digest() == other.digest() == digests[k].decode()
+            assert answer.provenance == many.provenance[k]
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=3), min_size=1, max_size=4), SEEDS)
+def test_digests_of_raw_photometry(sizes: list[list[int]], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def raw_table(n: int) -> RawTable:
+        columns: dict[str, np.ndarray] = {"mjd": rng.random(n), "band": rng.choice(["r", "gg"], n).astype("U2")}
+        if rng.random() < 0.5:
+            columns["mag"] = np.ma.MaskedArray(rng.random((n, 2)), mask=rng.random((n, 2)) < 0.5)
+        return RawTable(columns=columns, headers=("a",) * int(rng.integers(0, 2)), origin=str(rng.integers(0, 2)))
+
+    answers = [RawPhotometry(tables=tuple(raw_table(n) for n in of_source)) for of_source in sizes]
+    found = digest_raw(pack_raw(answers), len(answers)).tolist()
+    assert found == [answer.digest().encode() for answer in answers]
 
 
 REDUCERS = [

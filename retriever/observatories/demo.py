@@ -12,7 +12,9 @@ from retriever.errors import DataError
 from retriever.identity import random_stream
 from retriever.interfaces import NO_RESULT, each
 from retriever.observatories.requests import constant, place, places, request_text
-from retriever.rawtable import RawPhotometry, RawTable
+from retriever.rawbatch import RawAnswers, pack_columns, unpack_raw
+from retriever.rawtable import RawPhotometry
+from retriever.schema import Tables
 from retriever.source import Source, SourceTable
 
 __all__ = ["DemoObservatory"]
@@ -68,6 +70,27 @@ class DemoObservatory:
         """Answer for each source."""
         return each(lambda source: self._observe(self.request(source)), sources)
 
+    def fetch_many(self, sources: SourceTable) -> RawAnswers:
+        """The same as `fetch`, for a table of sources at once."""
+        columns = self.request_columns(sources)
+        mags = np.ma.filled(columns["mag"], np.nan).tolist()
+        facts = zip(sources.name.tolist(), columns["ra"].tolist(), columns["dec"].tolist(), mags, strict=True)
+        shared, failures, provenance = self._parameters(), {}, []
+        noise, requests, rows = [], [], []
+        for row, (name, ra, dec, mag) in enumerate(facts):
+            request = {"name": name, "ra": ra, "dec": dec, **({"mag": mag} if mag == mag else {}), **shared}
+            provenance.append(_provenance(request))
+            drawn = self._draw(request)
+            if isinstance(drawn, DataError):
+                failures[row] = drawn
+            elif drawn is not None:
+                rows.append(row)
+                requests.append(request)
+                noise.append(drawn)
+        return RawAnswers(
+            tables=_tables(np.array(rows, np.int64), requests, noise), provenance=provenance, failures=failures
+        )
+
     def request(self, source: Source) -> dict[str, Any]:
         """What the answer is made from: name, place, magnitude, and the parameters of the survey."""
         ra, dec = place(source, None)
@@ -88,38 +111,70 @@ class DemoObservatory:
         }  # fmt: skip
 
     def _observe(self, request: Mapping[str, Any]) -> RawPhotometry:
+        drawn = self._draw(request)
+        if isinstance(drawn, DataError):
+            raise drawn
+        if drawn is None:
+            return RawPhotometry(tables=(), provenance=_provenance(request))
+        (answer,) = unpack_raw(_tables(np.zeros(1, np.int64), [request], [drawn]), [0])
+        return RawPhotometry(tables=answer.tables, provenance=_provenance(request))
+
+    def _draw(self, request: Mapping[str, Any]) -> "_Noise | DataError | None":
+        """The random numbers of an answer, None where the survey has no data."""
         if self.wait:
             time.sleep(self.wait)
         name = str(request["name"])
         rng = random_stream(request["seed"], "demo", name)
         luck = rng.random(3)
         if luck[0] < self.failures:
-            raise DataError(f"the demo survey was told to fail for {name!r} (observatories.demo.failures)")
-        provenance = {"address": "demo:", "request": name, "asked": request_text(request)}
+            return DataError(f"the demo survey was told to fail for {name!r} (observatories.demo.failures)")
         if luck[1] < request["empty"]:
-            return RawPhotometry(tables=(), provenance=provenance)
-        table = RawTable(columns=_table(request, rng, flares=bool(luck[2] < request["flares"])), origin="demo")
-        return RawPhotometry(tables=(table,), provenance=provenance)
+            return None
+        n = request["epochs"] * len(request["filters"])
+        time_share, normal = rng.random(n), rng.standard_normal((3, n))
+        return _Noise(time=time_share, normal=normal, flag=rng.random(n), flares=bool(luck[2] < request["flares"]))
 
 
-def _table(request: Mapping[str, Any], rng: np.random.Generator, *, flares: bool) -> dict[str, NDArray[Any]]:
-    n = request["epochs"] * len(request["filters"])
-    mjd = np.sort(request["start"] + request["days"] * rng.random(n))
-    brightness = request.get("mag", 17.0)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Noise:
+    """Random numbers of one answer: uniform for times and flags, normal for magnitudes and places."""
+
+    time: NDArray[np.float64]
+    normal: NDArray[np.float64]
+    flag: NDArray[np.float64]
+    flares: bool
+
+
+def _provenance(request: Mapping[str, Any]) -> dict[str, str]:
+    return {"address": "demo:", "request": str(request["name"]), "asked": request_text(request)}
+
+
+def _tables(source: NDArray[np.int64], requests: Sequence[Mapping[str, Any]], noise: Sequence[_Noise]) -> Tables:
+    """Answers as raw tables, one a source; all are of one survey, and so of one length."""
+    if not requests:
+        return pack_columns(source, np.zeros(0, np.int64), {}, "demo")
+    survey = requests[0]
+    n = survey["epochs"] * len(survey["filters"])
+    ra, dec = (np.array([[request[key]] for request in requests]) for key in ("ra", "dec"))
+    brightness = np.array([[request.get("mag", 17.0)] for request in requests])
+    mjd = np.sort(survey["start"] + survey["days"] * np.stack([drawn.time for drawn in noise]), axis=1)
+    normal = np.stack([drawn.normal for drawn in noise], axis=1)
     scatter = np.hypot(0.01, 0.05 * 10 ** (0.4 * (brightness - 19.0)))
-    noise = rng.standard_normal((3, n))
-    mag = brightness + scatter * noise[0]
-    if flares:
-        mag -= 15 * scatter * np.exp(-0.5 * ((mjd - mjd[n // 2]) / (2 * request["days"] / n)) ** 2)
-    shrink = max(np.cos(np.radians(request["dec"])), 1e-3)
+    mag = brightness + scatter * normal[0]
+    for k in np.flatnonzero([drawn.flares for drawn in noise]).tolist():
+        since = (mjd[k] - mjd[k, n // 2]) / (2 * survey["days"] / n)
+        mag[k] -= 15 * scatter[k] * np.exp(-0.5 * since**2)
+    shrink = np.maximum(np.cos(np.radians(dec)), 1e-3)
     # rounded, so that the answer does not depend on the processor's last bit
-    return {
+    rows = {
         "mjd": mjd,
-        "filter": np.tile(np.array(request["filters"], dtype=np.str_), request["epochs"]),
+        "filter": np.tile(np.array(survey["filters"], dtype=np.str_), (len(requests), survey["epochs"])),
         "mag": np.round(mag, 9),
-        "magerr": np.full(n, np.round(scatter, 9)),
-        "exptime": np.full(n, request["exptime"]),
-        "flag": (rng.random(n) < 0.01).astype(np.int16),
-        "ra": np.round(request["ra"] + noise[1] * 2e-5 / shrink, 9) % 360.0,
-        "dec": np.round(np.clip(request["dec"] + noise[2] * 2e-5, -90.0, 90.0), 9),
+        "magerr": np.broadcast_to(np.round(scatter, 9), mjd.shape),
+        "exptime": np.full(mjd.shape, survey["exptime"]),
+        "flag": (np.stack([drawn.flag for drawn in noise]) < 0.01).astype(np.int16),
+        "ra": np.round(ra + normal[1] * 2e-5 / shrink, 9) % 360.0,
+        "dec": np.round(np.clip(dec + normal[2] * 2e-5, -90.0, 90.0), 9),
     }
+    lengths = np.full(source.size, n)
+    return pack_columns(source, lengths, {name: np.ravel(column) for name, column in rows.items()}, "demo")

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,10 +188,9 @@ class _SegmentWriter:
         file: Future[SegmentFile] | None = None
         if np.isin(made.outcome, (Outcome.DONE, Outcome.EMPTY)).any():
             spec = self._recipe.specs[job.observatory][stage.name]
-            image = pack(self._manifest(stage), tables)
             folder, stem = self._place(stage)
-            root = self._recipe.root(stage.name)
-            file = self._thread.submit(write, root, f"{self._recipe.folder(spec)}/{folder}", stem, image)
+            root, place = self._recipe.root(stage.name), f"{self._recipe.folder(spec)}/{folder}"
+            file = self._thread.submit(_write, root, place, stem, self._manifest(stage), tables)
         indexed = ("sources", *(table.name for table in stage.tables))
         self._written.append((stage, file, {name: tables[name] for name in indexed if name in tables}))
         self._counts = {**self._counts, **made.counts}
@@ -250,6 +250,10 @@ class _SegmentWriter:
         if isinstance(observatory, AsksArchive):
             done = np.flatnonzero(outcome != Outcome.FAILED).tolist()
             observatory.client.settled(observatory.survey, (self._job.sources.source(row) for row in done))
+
+
+def _write(root: Path, folder: str, stem: str, manifest: dict[str, Any], tables: Tables) -> SegmentFile:
+    return write(root, folder, stem, pack(manifest, tables))
 
 
 def _is_built_in(stage: Stage) -> bool:

@@ -9,9 +9,9 @@ import numpy as np
 from retriever.attempt import Failure
 from retriever.batch import Batch, Components, Made
 from retriever.errors import ConfigError, DataError
-from retriever.interfaces import Observatory
+from retriever.interfaces import BatchObservatory, Observatory
 from retriever.outcome import Outcome
-from retriever.rawbatch import pack_raw
+from retriever.rawbatch import RawAnswers, digest_raw, pack_raw
 from retriever.rawtable import RawPhotometry
 from retriever.schema import Column, Columns, Table
 from retriever.source import Source
@@ -32,33 +32,45 @@ RAW_INDEX = Table(
 
 def run(components: Components, batch: Batch) -> Made:
     """Fetch the raw photometry of a batch of sources."""
-    sources = [batch.sources.source(row) for row in range(len(batch))]
-    answers = download(components["observatory"], sources)
+    observatory: Observatory = components["observatory"]
     fetched = datetime.now(UTC).isoformat(timespec="milliseconds")
     made = Made.none(len(batch))
-    kept: list[RawPhotometry | None] = []
-    for k, answer in enumerate(answers):
-        if isinstance(answer, Failure):
-            made.fail(k, answer)
-            kept.append(None)
-            continue
-        kept.append(answer)
-        made.outcome[k] = Outcome.EMPTY if answer.is_empty else Outcome.DONE
-        made.n_rows[k], made.digest[k] = answer.n_rows, answer.digest().encode()
-    made.tables = {"raw_index": _index(kept, fetched), **pack_raw(kept)}
+    if isinstance(observatory, BatchObservatory):
+        answers = observatory.fetch_many(batch.sources)
+        aliases: Sequence[tuple[str, ...]] = [()] * len(batch)
+    else:
+        answers, aliases = _one_by_one(observatory, batch)
+    for item, error in answers.failures.items():
+        made.fail(item, Failure(error))
+    known = np.flatnonzero(made.outcome == Outcome.DONE)
+    raw = answers.tables["raw"]
+    made.n_rows = np.bincount(raw["source"], raw["n_rows"], len(batch)).astype(np.int64)
+    made.outcome[known[made.n_rows[known] == 0]] = Outcome.EMPTY
+    made.digest[known] = digest_raw(answers.tables, len(batch))[known]
+    index: Columns = {
+        "source": known,
+        "n_tables": np.bincount(raw["source"], minlength=len(batch))[known],
+        "n_rows": made.n_rows[known],
+        "provenance": np.array([_text({"fetched": fetched, **answers.provenance[k]}) for k in known.tolist()], np.str_),
+        "aliases": np.array([json.dumps(aliases[k]) for k in known.tolist()], np.str_),
+    }
+    made.tables = {"raw_index": index, **answers.tables}
     return made
 
 
-def _index(answers: Sequence[RawPhotometry | None], fetched: str) -> Columns:
-    known = [(k, answer) for k, answer in enumerate(answers) if answer is not None]
-    provenance = [json.dumps({"fetched": fetched, **answer.provenance}, sort_keys=True) for _, answer in known]
-    return {
-        "source": np.array([k for k, _ in known], np.int64),
-        "n_tables": np.array([len(answer.tables) for _, answer in known], np.int64),
-        "n_rows": np.array([answer.n_rows for _, answer in known], np.int64),
-        "provenance": np.array(provenance, np.str_),
-        "aliases": np.array([json.dumps(answer.aliases) for _, answer in known], np.str_),
-    }
+def _text(provenance: dict[str, str]) -> str:
+    return json.dumps(provenance, sort_keys=True)
+
+
+def _one_by_one(observatory: Observatory, batch: Batch) -> tuple[RawAnswers, list[tuple[str, ...]]]:
+    answers = download(observatory, [batch.sources.source(row) for row in range(len(batch))])
+    found = [None if isinstance(answer, Failure) else answer for answer in answers]
+    columns = RawAnswers(
+        tables=pack_raw(found),
+        provenance=[{} if answer is None else answer.provenance for answer in found],
+        failures={k: answer.error for k, answer in enumerate(answers) if isinstance(answer, Failure)},
+    )
+    return columns, [() if answer is None else answer.aliases for answer in found]
 
 
 def download(observatory: Observatory, sources: Sequence[Source]) -> list[RawPhotometry | Failure]:

@@ -1,7 +1,7 @@
 """Segments: immutable HDF5 files, each the product of one batch of one stage.
 
 A segment holds named tables of equally long columns, and its manifest as JSON in the root attribute ``manifest``. Long
-tables, of epochs and raw rows, are groups with a contiguous dataset a column; short ones, with a row a source or a
+tables, of epochs and raw rows, are groups with a dataset a column; short ones, with a row a source or a
 light curve, are one dataset of records. It is built in memory, so that its digest is known and an ordinary write, sync
 and rename put it in place whole or not at all; its name carries the digest. Reading one takes five lines::
 
@@ -30,6 +30,7 @@ from h5py import h5d, h5g, h5p, h5s, h5t
 from retriever.errors import SegmentError, StoreError
 from retriever.identity import DIGEST_CHARS
 from retriever.ragged import is_long
+from retriever.store.compression import deflated_planes, deflated_records
 from retriever.store.files import temporary_path
 
 __all__ = [
@@ -149,9 +150,25 @@ def _write_records(parent: Any, name: str, columns: Table) -> None:
     for (field, values, field_kind), offset in zip(fields, offsets[:-1], strict=True):
         table[field] = values
         kind.insert(field.encode(), offset, field_kind)
-    dataset = h5d.create(parent, name.encode(), kind, h5s.create_simple(table.shape), dcpl=_DATASET)
-    if table.size:
-        dataset.write(h5s.ALL, h5s.ALL, table, mtype=kind)
+    _write_dataset(parent, name, table, kind, deflated_records(table), shuffled=False)
+
+
+def _write_dataset(parent: Any, name: str, values: Any, kind: Any, stream: bytes | None, *, shuffled: bool) -> None:
+    """Write a dataset: contiguous, or as the one chunk that a compressed stream is."""
+    space = h5s.create_simple(values.shape)
+    if stream is None:
+        dataset = h5d.create(parent, name.encode(), kind, space, dcpl=_DATASET)
+        if values.size:
+            dataset.write(h5s.ALL, h5s.ALL, values, mtype=kind)
+        return
+    properties = _timeless(h5p.create(h5p.DATASET_CREATE))
+    properties.set_chunk(values.shape)
+    properties.set_fill_time(h5d.FILL_TIME_NEVER)
+    if shuffled:
+        properties.set_shuffle()
+    properties.set_deflate(1)
+    dataset = h5d.create(parent, name.encode(), kind, space, dcpl=properties)
+    dataset.write_direct_chunk((0,) * values.ndim, stream)
 
 
 def _for_disk(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
@@ -167,9 +184,7 @@ def _hdf5_type(dtype: np.dtype[Any]) -> Any:
 
 def _write_column(group: Any, name: str, values: np.ndarray[Any, Any]) -> None:
     values, kind = _for_disk(values)
-    dataset = h5d.create(group, name.encode(), kind, h5s.create_simple(values.shape), dcpl=_DATASET)
-    if values.size:
-        dataset.write(h5s.ALL, h5s.ALL, values, mtype=kind)
+    _write_dataset(group, name, values, kind, deflated_planes(values), shuffled=True)
 
 
 def _text_for_disk(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
