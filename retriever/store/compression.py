@@ -40,7 +40,7 @@ def deflated_planes(values: NDArray[Any]) -> bytes | None:
     planes = np.ascontiguousarray(np.ascontiguousarray(values).view(np.uint8).reshape(-1, values.dtype.itemsize).T)
     packed: list[bytes] = []
     rest = planes.shape[0]
-    while rest:
+    while rest and not _looks_random(planes[rest - 1]):
         piece = _deflated(planes[rest - 1].data)
         if len(piece) > LEAST_GAIN * planes.shape[1]:
             break
@@ -56,6 +56,14 @@ def deflated_records(table: NDArray[Any]) -> bytes | None:
         return None
     stream = zlib.compress(table.tobytes(), 1)
     return stream if len(stream) <= LEAST_GAIN * table.nbytes else None
+
+
+def _looks_random(plane: NDArray[np.uint8]) -> bool:
+    """Whether two bytes of a plane are equal no more often than by chance, so that trying is not worth it."""
+    sample = plane[:: max(plane.size // 2048, 1)]
+    counts = np.bincount(sample, minlength=256)
+    pairs = sample.size * (sample.size - 1)
+    return bool(pairs and (counts * (counts - 1)).sum() < 1.2 / 256 * pairs)
 
 
 def _deflated(plane: memoryview) -> bytes:
