@@ -1,7 +1,7 @@
 """Light curves that lie in a folder, in files named by their source."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from retriever.observatories.requests import constant, request_text
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source, SourceTable
 
-__all__ = ["FolderObservatory", "alias_column", "file_state", "other_names", "read_files"]
+__all__ = ["FolderObservatory", "alias_column", "file_state", "other_names", "read_files", "states_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +66,7 @@ class FolderObservatory:
 
     def states(self, sources: SourceTable) -> list[str]:
         """Names, sizes and times of each source's files."""
-        aliases = sources.aliases or ((),) * len(sources)
-        files = [self._of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
-        if not any(files):
-            raise ConfigError(
-                f"{self.folder} has no file like {self.pattern!r} for any source of the catalog; "
-                "check paths.lightcurves and the observatory's pattern"
-            )
-        return [" ".join(map(file_state, paths)) for paths in files]
+        return states_of(sources, self._of, f"{self.folder} has no file like {self.pattern!r}")
 
     def _read(self, request: Mapping[str, Any]) -> RawPhotometry:
         aliases = request.get("aliases", ())
@@ -189,6 +182,23 @@ def alias_column(sources: SourceTable) -> dict[str, NDArray[Any]]:
         if aliases:
             column[row] = sorted(set(aliases))
     return {"aliases": column}
+
+
+def states_of(sources: SourceTable, files_of: Callable[[str, Sequence[str]], list[Path]], nothing: str) -> list[str]:
+    """Names, sizes and times of the files of each source, found by its name and aliases.
+
+    Raises
+    ------
+    ConfigError
+        When no source has any; `nothing` says which files there are none of.
+    """
+    aliases = sources.aliases or ((),) * len(sources)
+    files = [files_of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
+    if not any(files):
+        raise ConfigError(
+            f"{nothing} for any source of the catalog; check paths.lightcurves and the observatory's parameters"
+        )
+    return [" ".join(map(file_state, paths)) for paths in files]
 
 
 def file_state(path: Path) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from retriever.errors import ConfigError
 from retriever.fits_folder import archive_files, existing_folder
 from retriever.interfaces import NO_RESULT, each
-from retriever.observatories.folder import alias_column, file_state, other_names, read_files
+from retriever.observatories.folder import alias_column, other_names, read_files, states_of
 from retriever.observatories.requests import constant
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
@@ -53,13 +52,7 @@ class MissionFolderObservatory:
 
     def states(self, sources: SourceTable) -> list[str]:
         """Names, sizes and times of each star's files."""
-        aliases = sources.aliases or ((),) * len(sources)
-        files = [self._of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
-        if not any(files):
-            raise ConfigError(
-                f"{self.folder} has no file of {self.telescope} for any source of the catalog; check paths.lightcurves"
-            )
-        return [" ".join(map(file_state, paths)) for paths in files]
+        return states_of(sources, self._of, f"{self.folder} has no file of {self.telescope}")
 
     def _read(self, request: Mapping[str, Any]) -> RawPhotometry:
         return read_files(self._of(request["name"], request.get("aliases", ())), request)

@@ -98,9 +98,8 @@ def pack(manifest: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
         _write_attribute(file, "format", np.array(FORMAT), h5t.NATIVE_INT64)
         _write_attribute(file, "manifest", *_text_for_disk(np.array(json.dumps(manifest, sort_keys=True))))
         for name, columns in tables.items():
-            is_short = ("source" in columns or "name" in columns) and not is_long(name)
-            if is_short and len(columns) <= MOST_FIELDS and all(values.ndim == 1 for values in columns.values()):
-                _write_records(file, _escape(name), columns)
+            if _fits_records(name, columns):
+                _write_records(file, _escape(name), columns, compressed=not is_long(name))
                 continue
             group = h5g.create(file, _escape(name).encode(), gcpl=_GROUP)
             for column, values in columns.items():
@@ -114,6 +113,18 @@ def pack(manifest: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
 
 MOST_FIELDS = 500
 """HDF5 keeps the description of a record in 64 kB."""
+
+FEW_ROWS = 1000
+"""A dataset takes HDF5 longer than so many rows, so that a small table of epochs is one dataset too."""
+
+
+def _fits_records(name: str, columns: Table) -> bool:
+    if not 0 < len(columns) <= MOST_FIELDS or any(values.ndim != 1 for values in columns.values()):
+        return False
+    if is_long(name):
+        sizes = {len(values) for values in columns.values()}
+        return name != "headers" and len(sizes) == 1 and sizes.pop() <= FEW_ROWS
+    return "source" in columns or "name" in columns
 
 
 def _timeless(properties: Any) -> Any:
@@ -148,7 +159,7 @@ def _write_attribute(file: Any, name: str, value: np.ndarray[Any, Any], kind: An
     h5a.create(file, name.encode(), kind, h5s.create(h5s.SCALAR)).write(value, mtype=kind)
 
 
-def _write_records(parent: Any, name: str, columns: Table) -> None:
+def _write_records(parent: Any, name: str, columns: Table, *, compressed: bool) -> None:
     fields = [(_escape(column), *_for_disk(np.asarray(values))) for column, values in columns.items()]
     offsets = np.cumsum([0, *(values.dtype.itemsize for _, values, _ in fields)]).tolist()
     table = np.empty(
@@ -164,7 +175,8 @@ def _write_records(parent: Any, name: str, columns: Table) -> None:
     for (field, values, field_kind), offset in zip(fields, offsets[:-1], strict=True):
         table[field] = values
         kind.insert(field.encode(), offset, field_kind)
-    _write_dataset(parent, name, table, kind, deflated_records(table), shuffled=False)
+    stream = deflated_records(table) if compressed else None
+    _write_dataset(parent, name, table, kind, stream, shuffled=False)
 
 
 def _write_dataset(parent: Any, name: str, values: Any, kind: Any, stream: bytes | None, *, shuffled: bool) -> None:
