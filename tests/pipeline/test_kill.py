@@ -2,14 +2,18 @@
 
 The coordinator alone is killed (-9); workers have to notice. Each case kills one run after the other in one folder,
 each going on from where the last was killed, and compares the tables with those of an undisturbed run.
+Kills are timed by the segment files that a run has made, not by the clock, and a run that is to be killed waits before
+it writes its tables: so each kill strikes a run at work, on any machine.
 """
 
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,12 +24,13 @@ from tests.helpers import assert_same_tables, last_summary, version_folder
 
 CASES = [("serial", 7), ("serial", 100), ("processes", 7), ("processes", 100)]
 KILLS_PER_CASE = 5
+STAGES = 4
 SEAMS = ("after the temporary file", "after the rename", "before the commit", "during the tables")
 
 # laid on the path of the run, so that it is imported by the coordinator and by its workers when they start
 SEAM = '''
 import multiprocessing, os, signal, sys
-SEAM, MARK = os.environ.get("TEST_SEAM"), os.environ.get("TEST_MARK")
+SEAM, MARK, HELD = os.environ.get("TEST_SEAM"), os.environ.get("TEST_MARK"), os.environ.get("TEST_HELD")
 
 def kill_coordinator():
     """Once: the coordinator dies here, or what asked for this in a worker does."""
@@ -39,11 +44,20 @@ def kill_coordinator():
         import time
         time.sleep(60)
 
-if SEAM:
+def wait_to_be_killed():
+    """The run goes no further; the file says so."""
+    import time
+    os.close(os.open(HELD, os.O_CREAT))
+    while True:
+        time.sleep(1)
+
+if SEAM or HELD:
     import pathlib
     replace = pathlib.Path.replace
     def patched(self, target):
         segment, table = ".tmp" in self.parts, str(target).endswith("injections.parquet")
+        if table and HELD:
+            wait_to_be_killed()
         if segment and SEAM == "after the temporary file" or table and SEAM == "during the tables":
             kill_coordinator()
         result = replace(self, target)
@@ -135,31 +149,43 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def kill_when(folder: Path, executor: str, batch: int, n_segments: int, delay: float) -> bool:
+    """Kill a run `delay` seconds after it has this many segment files, at the latest before it writes its tables.
+
+    Gives whether it was killed while it made segments.
+    """
+    held = folder / "held"
+    held.unlink(missing_ok=True)
+    process = start(folder, executor, batch, TEST_HELD=str(held))
+    while process.poll() is None and segments(folder) < n_segments and not held.exists():
+        time.sleep(0.005)
+    time.sleep(delay)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.communicate()[0]
+    assert_gone_in_5_seconds(children)
+    process.communicate()
+    return not held.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("executor", "batch"), CASES)
-def test_killed_at_random_moments(tmp_path: Path, undisturbed: Path, executor: str, batch: int) -> None:
+def test_killed_at_random_moments(
+    tmp_path: Path, undisturbed: Path, executor: str, batch: int, fault_counts: Callable[[str, bool], None]
+) -> None:
     """Small batches: one kill after the other in one folder. Large ones: each in a folder of its own, and gone on with."""
     dice = random.Random(f"{executor} {batch}")
-    struck = 0
+    n_all = STAGES * math.ceil(SOURCES / batch)
     for number in range(KILLS_PER_CASE):
         folder = tmp_path / ("chain" if batch == 7 else str(number))
-        folder.mkdir(exist_ok=True)
+        (folder / "path").mkdir(parents=True, exist_ok=True)
+        (folder / "path" / "sitecustomize.py").write_text(SEAM)
         before = segments(folder)
-        process = start(folder, executor, batch)
-        assert process.stdout is not None
-        begun = time.monotonic()
-        while process.poll() is None and segments(folder) == before and time.monotonic() - begun < 30:
-            time.sleep(0.005)
-        time.sleep(dice.uniform(0, 0.15 if batch == 7 else 0.8))
-        children = descendants(process.pid)
-        process.send_signal(signal.SIGKILL)
-        process.stdout.close()
-        process.wait()
-        assert_gone_in_5_seconds(children)
-        struck += process.returncode == -signal.SIGKILL
+        share = 1 if batch != 7 else KILLS_PER_CASE - number  # so that work is left for the kills that follow
+        n_segments = before + dice.randint(1, max(1, (n_all - before - 1) // share))
+        fault_counts("kill", kill_when(folder, executor, batch, n_segments, dice.uniform(0, 0.05)))
         if batch != 7:
             finish(folder, executor, batch, undisturbed)
-    assert struck >= 4, "of twenty kills in these four cases at least fifteen must strike a run at work"
     if batch == 7:
         finish(folder, executor, batch, undisturbed)
         computed = last_summary(version_folder(folder / "outputs"))["computed"]
