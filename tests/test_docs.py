@@ -6,13 +6,16 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.archive import Archive, Reply
 from tests.conftest import ROOT
-from tests.helpers import tables, version_folder
+from tests.helpers import flat_lightcurve, tables, version_folder
 from tests.mast_server import MASTServer
 from tests.surveys import WHITE_DWARFS_PATH, ZTF_PATH, white_dwarfs_route, ztf_answer, ztf_archive
 from tests.tap_server import TAPServer
@@ -25,6 +28,10 @@ PAGES = [
     ROOT / "docs" / "clusters.md",
     ROOT / "docs" / "archives.md",
     ROOT / "docs" / "add-a-survey.md",
+    ROOT / "docs" / "add-a-stage.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "outputs" / "README.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -42,6 +49,9 @@ README_COMMANDS = commands(ROOT / "README.md")
 CLUSTER_COMMANDS = commands(ROOT / "docs" / "clusters.md")
 ARCHIVE_COMMANDS = commands(ROOT / "docs" / "archives.md")
 SURVEY_COMMANDS = commands(ROOT / "docs" / "add-a-survey.md")
+STAGE_PAGE = ROOT / "docs" / "add-a-stage.md"
+DETREND, COINCIDENCES, NIGHTS, KNOWN = range(4)
+"""Sections of the page on stages that have commands."""
 
 
 def test_the_two_lines_that_do_everything_are_there() -> None:
@@ -180,6 +190,104 @@ def test_the_examples_of_add_a_survey_run(retriever, stand, command: str) -> Non
         assert (row["source"], row["band"], row["series"], row["n_epochs"]) == ("random_000003", "V", "c1", 30)
         assert row["time_first"] == 55000.0 and asked == (1 if "upload" in command else 20)
     sys.modules.pop("my_survey", None)
+
+
+@pytest.fixture
+def with_stages(stand: Path) -> Iterator[Path]:
+    """A folder with all stages of the page on stages."""
+    (stand / "conf" / "stages").mkdir(parents=True)
+    names = ("detrend", "coincidences", "nights")
+    for name, code, config in zip(names, blocks(STAGE_PAGE, "python"), blocks(STAGE_PAGE, "yaml"), strict=True):
+        (stand / f"{name}.py").write_text(code)
+        (stand / "conf" / "stages" / f"{name}.yaml").write_text(config)
+    yield stand
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def run_stage_commands(retriever, section: int, *further: str, **names: str) -> list[str]:
+    """Run the commands of one block of the page on stages, in order; gives what each printed."""
+    printed = []
+    for line in blocks(STAGE_PAGE, "bash")[section].strip().splitlines():
+        for name, value in names.items():
+            line = line.replace(name, value)
+        words = shlex.split(line)[1:]
+        ended = retriever(*words, *(further if words[0] in ("run", "plan", "try") else ()))
+        assert ended.code == 0, (line, ended)
+        printed.append(ended.out)
+    return printed
+
+
+def computed_by(printed: str) -> dict[str, int]:
+    """Stage to the number of items that a run computed."""
+    (line,) = re.findall(r"computed now: (.*) \(", printed)
+    return {stage: int(count) for stage, count in (part.split() for part in line.split(", "))}
+
+
+def test_the_stage_that_removes_a_trend(retriever, with_stages) -> None:
+    first, second, plan, tried = run_stage_commands(retriever, DETREND, *SMALLER)
+    assert computed_by(first)["detrend"] == 20
+    assert computed_by(second).keys() == {"detrend", "analyze", "simulate"}
+    assert "detrend" not in plan and "random_000003" in tried
+    from detrend import remove_trend
+
+    time = np.arange(10.0)
+    line = flat_lightcurve(10, time=time, flux=100 + 2 * time)
+    np.testing.assert_allclose(remove_trend(line, 1), np.full(10, 109.0))
+    np.testing.assert_allclose(remove_trend(line.replace(qflag=time > 0), 1), line.flux)  # one epoch has no trend
+
+
+def test_the_stage_that_compares_surveys(retriever, with_stages) -> None:
+    times = 58000.25 + np.arange(1000.0)  # as long as the demo's survey, with an event at its end
+    rows = "".join(f"{time},{14 if time > 58998 else 15 + 0.01 * (time % 2)},0.1,r\n" for time in times)
+    (with_stages / "own").mkdir()
+    for number in range(40):
+        (with_stages / "own" / f"random_{number:06d}.csv").write_text("mjd,mag,magerr,filter\n" + rows)
+    sizes = (
+        "catalog.size=40",
+        "observatories.demo.flares=0.5",
+        "stages.coincidences.component.days=1000",
+    )
+    run_stage_commands(retriever, COINCIDENCES, *sizes, FOLDER="own")
+    folder = version_folder(with_stages / "outputs")
+    detections = pd.read_parquet(folder / "detections.parquet")
+    demo, own = (
+        detections[detections.observatory == name].groupby("source").time_peak.max() for name in ("demo", "folder")
+    )
+    found = pd.read_parquet(folder / "coincidences.parquet").set_index("source")
+    assert 0 < len(found) < 40 and set(found.index) == set(demo.index) and set(found.surveys) == {"demo folder"}
+    np.testing.assert_allclose(found.time, demo[found.index])
+    np.testing.assert_allclose(found.time + found.lag, own[found.index])
+
+
+def test_the_stages_of_nights(retriever, with_stages) -> None:
+    alone, both = run_stage_commands(retriever, NIGHTS, *SMALLER)
+    assert list(computed_by(alone)) == [
+        "download",
+        "reduce",
+        "list_nights",
+        "night_offsets",
+        "divide_offsets",
+        "analyze",
+        "simulate",
+    ]
+    assert next(iter(computed_by(both))) == "detrend"
+    folder = min((with_stages / "outputs").glob("DEMO_*"), key=lambda path: path.stat().st_mtime_ns)
+    nights = pd.read_parquet(folder / "nights.parquet")
+    offsets = pd.read_parquet(folder / "night_offsets.parquet").set_index("source")
+    members = nights.groupby("group").source.nunique()
+    assert offsets.n_sources.to_dict() == members.to_dict() and members.max() > 1
+    single = nights.groupby("group").n_epochs.sum() < 2
+    assert (offsets.offset[single[single].index] == 1).all()
+    assert nights.n_epochs.sum() == pd.read_parquet(folder / "lightcurves.parquet").n_epochs.sum()
+
+
+def test_what_works_for_own_stages_as_for_others(retriever, with_stages) -> None:
+    assert retriever("run", "--config-dir", "conf", "+stages=detrend", *SMALLER).code == 0
+    version = version_folder(with_stages / "outputs").name
+    part, *_ = run_stage_commands(retriever, KNOWN, *SMALLER, VERSION=version)
+    assert "nothing to do" in part
+    assert (with_stages / "version.zip").stat().st_size > 0
 
 
 def test_links_lead_somewhere() -> None:
