@@ -207,16 +207,17 @@ def _unpaired(pairs: NDArray[np.uint64]) -> Digests:
 
 def made(products: Products) -> set[bytes]:
     """Inputs whose product is there, or was invalidated on purpose."""
-    last = dict(zip(products.input.tolist(), products.outcome.tolist(), strict=True))
-    return {one for one, outcome in last.items() if outcome not in (Outcome.FAILED, Outcome.BLOCKED)}
+    counting = products.outcome != Outcome.BLOCKED
+    last = dict(zip(products.input[counting].tolist(), products.outcome[counting].tolist(), strict=True))
+    return {digest for digest, outcome in last.items() if outcome != Outcome.FAILED}
 
 
 def without_made(sources: Mapping[str, Any], already: set[bytes]) -> dict[str, Any]:
     """A table of sources without those whose products are there; adds its own to them."""
     inputs = sources["input"].tolist()
-    outcome = np.where([one in already for one in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
+    outcome = np.where([digest in already for digest in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
     good = (Outcome.DONE, Outcome.EMPTY)
-    already |= {one for one, code in zip(inputs, outcome.tolist(), strict=True) if code in good}
+    already |= {digest for digest, code in zip(inputs, outcome.tolist(), strict=True) if code in good}
     return {**sources, "outcome": outcome}
 
 
