@@ -51,7 +51,7 @@ def test_compare_counts_as_a_plain_loop_does_and_needs_no_database(retriever, st
     shutil.rmtree("outputs")
     found = told(retriever, "compare", *map(str, copies))
     assert found["parameters"] == {"finder.snr_threshold": [5.0, 3.5]}
-    assert found["data"] == {"same": 40, "other": 0}
+    assert found["data"] == {"same": 40, "within_1e-12": 0, "other": 0}
     assert found["sources"] == {"both": 40, "only": [[], []], "outcomes_changed": {}}
     a, b = (tables(folder)["detections"] for folder in copies)
     overlaps = [

@@ -89,6 +89,7 @@ def _pin(words: Words) -> int:
 
 def _gc(words: Words) -> int:
     from retriever.retention import versions
+    from retriever.store import garbage as store_garbage
     from retriever.store import upkeep
 
     roots = {"data": words.data, "outputs": words.outputs}
@@ -108,7 +109,7 @@ def _gc(words: Words) -> int:
                 print(f"  {kind}: {size} bytes")
         if not words.dry_run:
             with progress("deleting", "files") as report:
-                upkeep.collect(database, roots, garbage, on_progress=report)
+                store_garbage.collect(database, roots, garbage, on_progress=report)
     print_result(words, result, lambda result: "deleted" if result["freed"] else "nothing was deleted (--dry-run)")
     return 0
 

@@ -1,4 +1,4 @@
-"""What differs between versions, told from their folders alone."""
+"""What differs between versions, from their folders alone."""
 
 import difflib
 import os
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import StoreError
-from retriever.report.parameters import changed_modules, code_of_version, differing
+from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
+from retriever.report.parameters import changed_modules, code_of_version, differing, is_comparable
+from retriever.report.tables import result_digest
 from retriever.report.versions import VersionFolder
 
 __all__ = ["AMPLITUDES", "compare_many", "compare_text", "compare_two", "many_text", "recovered_by_amplitude"]
@@ -22,31 +24,41 @@ AMPLITUDES = np.array([0.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, np.inf])
 _SCORES = ("snr", "dmag", "offset")
 
 
-def compare_two(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
+def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
     """Compare two versions.
+
+    Numbers that differ by no more than `retriever.report.matching.TOLERANCE` are counted apart from those that differ
+    by more.
 
     Returns
     -------
     dict
-        `parameters` (address to both values), `code`, `environment`, `data`, `sources`, `detections`, `injections`,
+        `identical` and `digests` (of all tables of results), `parameters` (address to both values), `code`,
+        `environment`, `data`, `sources`, `rows` (of detections and of injections), `detections`, `injections`,
         `histograms`; plain data.
 
     Raises
     ------
     StoreError
-        When a folder lacks its record or its tables.
+        When a folder lacks its manifest or its tables.
     """
-    a, b = one.manifest, other.manifest
-    new, old = other.parameters, one.parameters
+    a, b = first.manifest, second.manifest
+    digests = [result_digest(version.folder) for version in (first, second)]
     return {
-        "versions": [one.name, other.name],
-        "parameters": {key: [old.get(key), new.get(key)] for key in differing([old, new])},
-        "code": _code(one, other),
+        "versions": [first.name, second.name],
+        "identical": digests[0] == digests[1],
+        "digests": digests,
+        "parameters": _pairs(first.parameters, second.parameters),
+        "code": _code(first, second),
         "environment": _pairs(a.get("environment", {}), b.get("environment", {})),
-        **_products(one, other),
-        "detections": _detections(one, other),
-        "injections": _injections([one, other]),
-        "histograms": _histograms(one, other),
+        **_products(first, second),
+        "rows": {
+            "detections": _events(first, second, "detections"),
+            "injections": _events(first, second, "injections"),
+        },
+        "detections": _detections(first, second),
+        "injections": _injections([first, second]),
+        "histograms": _histograms(first, second),
     }
 
 
@@ -75,21 +87,23 @@ def _counts(version: VersionFolder) -> dict[str, Any]:
     }
 
 
-def _pairs(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {key: [one.get(key), other.get(key)] for key in differing([one, other])}
+def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {key: [before.get(key), after.get(key)] for key in differing([before, after])}
 
 
 # ---- code --------------------------------------------------------------------------------------------------------
 
 
-def _code(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
-    commits = _pairs(one.manifest["inputs"]["commits"], other.manifest["inputs"]["commits"])
-    patches = [_lines(version.folder / "uncommitted.patch") for version in (one, other)]
-    diff = difflib.unified_diff(patches[0], patches[1], one.name, other.name, lineterm="", n=1)
+def _code(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
+    commits = _pairs(first.manifest["inputs"]["commits"], second.manifest["inputs"]["commits"])
+    patches = [_lines(version.folder / "uncommitted.patch") for version in (first, second)]
+    diff = difflib.unified_diff(patches[0], patches[1], first.name, second.name, lineterm="", n=1)
+    hashes = [code_of_version(version.manifest) for version in (first, second)]
     return {
         "commits": commits,
         "between": {name: _log(*pair) for name, pair in commits.items() if all(pair)},
-        "modules": changed_modules(code_of_version(one.manifest), code_of_version(other.manifest)),
+        "comparable": is_comparable(*hashes),
+        "modules": changed_modules(*hashes),
         "patch": list(diff),
     }
 
@@ -124,22 +138,28 @@ def _log(old: str, new: str) -> list[str] | None:
 # ---- products ----------------------------------------------------------------------------------------------------
 
 
-def _products(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
+def _products(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
     """What differs in input data and in outcomes."""
     columns = ["source", "observatory", "stage", "outcome", "digest"]
-    a, b = (version.table("products", columns) for version in (one, other))
-    first, second = _matched(_keys(a, "source", "observatory", "stage"), _keys(b, "source", "observatory", "stage"))
-    stage, observatory = a["stage"][first], a["observatory"][first]
-    was, now = a["outcome"][first], b["outcome"][second]
+    a, b = (version.table("products", columns) for version in (first, second))
+    of_a, of_b = pairs(*row_ids([a, b], ["source", "observatory", "stage"]))
+    stage, observatory = a["stage"][of_a], a["observatory"][of_a]
+    was, now = a["outcome"][of_a], b["outcome"][of_b]
     moved: dict[str, int] = {}
     for index in np.flatnonzero(was != now).tolist():
         word = f"{observatory[index]} {stage[index]}: {was[index]} → {now[index]}"
         moved[word] = moved.get(word, 0) + 1
-    raw = stage == "download"
-    other_data = raw & (a["digest"][first] != b["digest"][second])
-    names = [set(version.table("sources", ["name"])["name"].tolist()) for version in (one, other)]
+    digests = a["digest"][of_a], b["digest"][of_b]
+    fetched = (stage == "download") & ((digests[0] != "") | (digests[1] != ""))
+    changed = fetched & (digests[0] != digests[1])
+    within = _within(first, second, {key: a[key][of_a[changed]] for key in ("source", "observatory")})
+    names = [set(version.table("sources", ["name"])["name"].tolist()) for version in (first, second)]
     return {
-        "data": {"same": int((raw & ~other_data).sum()), "other": int(other_data.sum())},
+        "data": {
+            "same": int(np.count_nonzero(fetched & ~changed)),
+            "within_1e-12": within,
+            "other": int(np.count_nonzero(changed)) - within,
+        },
         "sources": {
             "both": len(names[0] & names[1]),
             "only": [sorted(names[0] - names[1]), sorted(names[1] - names[0])],
@@ -148,41 +168,43 @@ def _products(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
     }
 
 
-def _keys(table: Mapping[str, Any], *columns: str) -> NDArray[np.object_]:
-    """One text for each row, of some columns."""
-    joined = table[columns[0]].astype(object)
-    for column in columns[1:]:
-        joined = joined + "\0" + table[column].astype(str).astype(object)
-    return np.asarray(joined, object)
+def _within(first: VersionFolder, second: VersionFolder, changed: Mapping[str, NDArray[Any]]) -> int:
+    """How many sources with other raw data have light curves whose rows agree within the tolerance."""
+    n = len(changed["source"])
+    if n == 0:
+        return 0
+    a, b = (version.table("lightcurves") for version in (first, second))
+    of_a, of_b = pairs(*row_ids([a, b], ["source", "observatory", "number"]))
+    ids = row_ids([changed, a, b], ["source", "observatory"])
+    size = max(int(own.max(initial=0)) for own in ids) + 1
+    n_a, n_b, matched = (np.bincount(own, minlength=size) for own in (ids[1], ids[2], ids[1][of_a]))
+    worst = np.zeros(size, np.int8)
+    np.maximum.at(worst, ids[1][of_a], agreement(a, b, of_a, of_b))
+    agrees = (n_a > 0) & (n_a == n_b) & (n_a == matched) & (worst <= Agreement.WITHIN)
+    return int(np.count_nonzero(agrees[ids[0]]))
 
 
-def _matched(one: NDArray[np.object_], other: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows with the same unique key in both."""
-    index = {key: row for row, key in enumerate(other.tolist())}
-    pairs = [(row, index[key]) for row, key in enumerate(one.tolist()) if key in index]
-    rows = np.array(pairs, np.int64).reshape(-1, 2)
-    return rows[:, 0], rows[:, 1]
+def _events(first: VersionFolder, second: VersionFolder, table: str) -> dict[str, Any]:
+    """Events of the same light curve and time of the peak: how their rows agree, and how many only one version has."""
+    a, b = (version.table(table) for version in (first, second))
+    ids = row_ids([a, b], ["source", "observatory", "lightcurve"])
+    of_a, of_b = pairs(*split_by_value(ids, [a["time_peak"], b["time_peak"]]))
+    only = [len(a["source"]) - of_a.size, len(b["source"]) - of_b.size]
+    return {**counts(agreement(a, b, of_a, of_b)), "only": only}
 
 
-def _detections(one: VersionFolder, other: VersionFolder) -> dict[str, Any]:
+def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
     """Detections of the same source that overlap in time, and those that only one version has."""
     columns = ["source", "observatory", "time_first", "time_last", "snr"]
-    a, b = (version.table("detections", columns) for version in (one, other))
-    keys = [_keys(table, "source", "observatory") for table in (a, b)]
-    places: dict[str, list[int]] = {}
-    for row, key in enumerate(keys[1].tolist()):
-        places.setdefault(key, []).append(row)
-    pairs = np.array(
-        [(row, match) for row, key in enumerate(keys[0].tolist()) for match in places.get(key, ())], np.int64
-    ).reshape(-1, 2)
-    first, second = pairs[:, 0], pairs[:, 1]
-    overlap = (a["time_first"][first] <= b["time_last"][second]) & (b["time_first"][second] <= a["time_last"][first])
-    first, second = first[overlap], second[overlap]
-    change = np.abs(b["snr"][second]) - np.abs(a["snr"][first])
+    a, b = (version.table("detections", columns) for version in (first, second))
+    of_a, of_b = all_pairs(*row_ids([a, b], ["source", "observatory"]))
+    overlap = (a["time_first"][of_a] <= b["time_last"][of_b]) & (b["time_first"][of_b] <= a["time_last"][of_a])
+    of_a, of_b = of_a[overlap], of_b[overlap]
+    change = np.abs(b["snr"][of_b]) - np.abs(a["snr"][of_a])
     change = change[np.isfinite(change)]
     return {
-        "both": len(np.unique(first)),
-        "only": [len(a["snr"]) - len(np.unique(first)), len(b["snr"]) - len(np.unique(second))],
+        "both": len(np.unique(of_a)),
+        "only": [len(a["snr"]) - len(np.unique(of_a)), len(b["snr"]) - len(np.unique(of_b))],
         "snr_change": {
             "median": float(np.median(change)) if change.size else None,
             "largest": float(change[np.argmax(np.abs(change))]) if change.size else None,
@@ -200,34 +222,34 @@ def recovered_by_amplitude(version: VersionFolder, edges: Any = AMPLITUDES) -> t
     """
     table = version.table("injections", ["snr", "recovered", "blended"])
     clean = ~table["blended"].astype(bool) & np.isfinite(table["snr"])
-    height, found = np.abs(table["snr"][clean]), table["recovered"][clean].astype(bool)
-    return np.histogram(height, edges)[0], np.histogram(height[found], edges)[0]
+    height, recovered = np.abs(table["snr"][clean]), table["recovered"][clean].astype(bool)
+    return np.histogram(height, edges)[0], np.histogram(height[recovered], edges)[0]
 
 
 def _injections(versions: Sequence[VersionFolder]) -> list[dict[str, Any]]:
-    counts = [recovered_by_amplitude(version) for version in versions]
+    binned = [recovered_by_amplitude(version) for version in versions]
     return [
         {
             "snr": [float(AMPLITUDES[k]), float(AMPLITUDES[k + 1]) if np.isfinite(AMPLITUDES[k + 1]) else None],
-            "injected": [int(injected[k]) for injected, _ in counts],
-            "recovered": [float(found[k] / injected[k]) if injected[k] else None for injected, found in counts],
+            "injected": [int(injected[k]) for injected, _ in binned],
+            "recovered": [float(hits[k] / injected[k]) if injected[k] else None for injected, hits in binned],
         }
         for k in range(AMPLITUDES.size - 1)
-        if any(injected[k] for injected, _ in counts)
+        if any(injected[k] for injected, _ in binned)
     ]
 
 
-def _histograms(one: VersionFolder, other: VersionFolder) -> dict[str, float | None]:
+def _histograms(first: VersionFolder, second: VersionFolder) -> dict[str, float | None]:
     """Largest distance between the cumulative distributions of each score (Kolmogorov–Smirnov), good epochs."""
-    found: dict[str, float | None] = {}
+    distances: dict[str, float | None] = {}
     for score in _SCORES:
-        distributions = [_distribution(version, score) for version in (one, other)]
-        if any(counts is None or counts.sum() == 0 for counts in distributions):
-            found[score] = None
+        distributions = [_distribution(version, score) for version in (first, second)]
+        if any(number is None or number.sum() == 0 for number in distributions):
+            distances[score] = None
             continue
-        cumulative = [np.cumsum(counts) / counts.sum() for counts in distributions if counts is not None]
-        found[score] = float(np.max(np.abs(cumulative[0] - cumulative[1])))
-    return found
+        cumulative = [np.cumsum(number) / number.sum() for number in distributions if number is not None]
+        distances[score] = float(np.max(np.abs(cumulative[0] - cumulative[1])))
+    return distances
 
 
 def _distribution(version: VersionFolder, score: str) -> NDArray[np.int64] | None:
@@ -235,20 +257,22 @@ def _distribution(version: VersionFolder, score: str) -> NDArray[np.int64] | Non
 
     try:
         with h5netcdf.File(version.folder / "histograms.nc", "r") as file:
-            counts = np.asarray(file[score][1])
+            numbers = np.asarray(file[score][1])
     except (OSError, KeyError):
         return None
-    return np.asarray(counts.sum(axis=tuple(range(1, counts.ndim))))
+    return np.asarray(numbers.sum(axis=tuple(range(1, numbers.ndim))))
 
 
 # ---- for people --------------------------------------------------------------------------------------------------
 
 
-def compare_text(found: Mapping[str, Any]) -> str:
+def compare_text(comparison: Mapping[str, Any]) -> str:
     """A comparison of two versions for people."""
-    lines = [f"{found['versions'][0]} → {found['versions'][1]}"]
-    lines += [f"  {key}: {_shown(a)} → {_shown(b)}" for key, (a, b) in found["parameters"].items()]
-    code = found["code"]
+    lines = [f"{comparison['versions'][0]} → {comparison['versions'][1]}"]
+    if comparison["identical"]:
+        lines.append(f"identical: all tables have the digest {comparison['digests'][0]}")
+    lines += [f"  {key}: {_shown(a)} → {_shown(b)}" for key, (a, b) in comparison["parameters"].items()]
+    code = comparison["code"]
     for name, (a, b) in code["commits"].items():
         lines.append(f"commit of {name}: {a[:12] or 'none'} → {b[:12] or 'none'}")
         between = code["between"].get(name)
@@ -256,32 +280,50 @@ def compare_text(found: Mapping[str, Any]) -> str:
         if between is None:
             lines.append("  (no repository here knows both commits)")
     lines += [f"code of {module} differs" for module in code["modules"]]
+    if not code["comparable"]:
+        lines.append("code cannot be compared: one version has hashes of whole modules, the other of definitions")
     if code["patch"]:
         lines.append(f"uncommitted changes differ in {len(code['patch'])} lines")
-    lines += [f"environment: {key} {_shown(a)} → {_shown(b)}" for key, (a, b) in found["environment"].items()]
-    data, sources = found["data"], found["sources"]
-    lines.append(f"raw data: {data['same']} the same, {data['other']} another")
+    lines += [f"environment: {key} {_shown(a)} → {_shown(b)}" for key, (a, b) in comparison["environment"].items()]
+    data, sources = comparison["data"], comparison["sources"]
+    lines.append(_data_text(data))
     only = [len(names) for names in sources["only"]]
     lines.append(f"sources: {sources['both']} in both, {only[0]} only in the first, {only[1]} only in the second")
     lines += [f"  {word}: {count}" for word, count in sources["outcomes_changed"].items()]
-    detections = found["detections"]
+    detections = comparison["detections"]
     lines.append(
-        f"detections: {detections['both']} in both, {detections['only'][0]} only in the first, "
+        f"detections that overlap in time: {detections['both']} in both, {detections['only'][0]} only in the first, "
         f"{detections['only'][1]} only in the second"
     )
     if detections["snr_change"]["median"] is not None:
         change = detections["snr_change"]
         lines.append(f"  change of |S/N|: median {change['median']:+.3g}, largest {change['largest']:+.3g}")
-    if found["injections"]:
+    lines += [_rows_text(name, counted) for name, counted in comparison["rows"].items()]
+    if comparison["injections"]:
         lines.append("recovered injections by amplitude (S/N):")
-    for row in found["injections"]:
+    for row in comparison["injections"]:
         high = "" if row["snr"][1] is None else f"{row['snr'][1]:g}"
         shares = " → ".join("none" if share is None else f"{100 * share:.1f} %" for share in row["recovered"])
         lines.append(f"  {row['snr'][0]:g} to {high or 'above'}: {shares} of {' → '.join(map(str, row['injected']))}")
-    for score, distance in found["histograms"].items():
+    for score, distance in comparison["histograms"].items():
         if distance is not None:
             lines.append(f"distribution of {score}: distance {distance:.4f}")
     return "\n".join(lines)
+
+
+def _data_text(data: Mapping[str, int]) -> str:
+    text = f"raw data: the same for {data['same']} sources, different for {data['within_1e-12'] + data['other']}"
+    if data["within_1e-12"]:
+        text += f" (of these {data['within_1e-12']} have light curves that agree within 1e-12)"
+    return text
+
+
+def _rows_text(name: str, counted: Mapping[str, Any]) -> str:
+    only = counted["only"]
+    return (
+        f"{name} of the same peak: {counted['same']} equal bit for bit, {counted['within_1e-12']} equal within 1e-12, "
+        f"{counted['other']} different; {only[0]} only in the first, {only[1]} only in the second"
+    )
 
 
 def many_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["changed_modules", "code_of_version", "differing", "flat_parameters"]
+__all__ = ["changed_modules", "code_of_version", "differing", "flat_parameters", "is_comparable"]
 
 
 def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,18 +52,39 @@ def differing(of_versions: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(key for key in keys if len({json.dumps(tree.get(key)) for tree in of_versions}) > 1)
 
 
-def changed_modules(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+def changed_modules(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Definitions that both know and whose code differs; a module for what runs when it is loaded.
+
+    Hashes of whole modules, as retriever recorded them at first, say nothing of single definitions; see
+    `is_comparable`.
 
     Examples
     --------
     >>> changed_modules({"a:f": "1", "b:g": "1"}, {"a:f": "2", "a:": "1", "b:g": "1", "c:h": "1"})
     ['a', 'a:f']
+    >>> changed_modules({"a": "1"}, {"a:f": "2", "a:": "1"})
+    []
     """
-    loaded = {name for name in one.keys() ^ other.keys() if name.endswith(":")}
-    common = {name.partition(":")[0] for name in one} & {name.partition(":")[0] for name in other}
-    changed = [name for name in one.keys() & other.keys() if one[name] != other[name]]
+    loaded = {name for name in before.keys() ^ after.keys() if name.endswith(":")}
+    common = _modules(before) & _modules(after)
+    changed = [name for name in before.keys() & after.keys() if before[name] != after[name]]
     return sorted(name.rstrip(":") for name in [*changed, *(name for name in loaded if name[:-1] in common)])
+
+
+def is_comparable(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Whether two records hash the same kind of thing: both definitions, or both whole modules.
+
+    Examples
+    --------
+    >>> is_comparable({"a": "1"}, {"a:f": "1"}), is_comparable({"a:f": "1"}, {"a:f": "2"}), is_comparable({}, {})
+    (False, True, True)
+    """
+    return not before or not after or bool(_modules(before)) == bool(_modules(after))
+
+
+def _modules(code: Mapping[str, str]) -> set[str]:
+    """Modules whose definitions are hashed."""
+    return {name.partition(":")[0] for name in code if ":" in name}
 
 
 def code_of_version(manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -15,11 +15,10 @@ from retriever.store import history
 from retriever.store.batch import StageSpec
 from retriever.store.database import Database
 from retriever.store.files import write_text
+from retriever.store.garbage import Garbage, find_garbage
 from retriever.store.publishing import add_sources, stage_ids
 from retriever.store.upkeep import (
-    Garbage,
     OnProgress,
-    find_garbage,
     no_progress,
     refuse_while_running,
     register_orphans,
@@ -56,7 +55,7 @@ def remove(version: VersionFolder, database: Database) -> None:
         raise StoreError(f"{version.name} is pinned; unpin it first with: retriever pin {version.name} --off")
     refuse_while_running(database, "remove a version")
     try:
-        # the record goes last: a folder without one is no version, and a crash before leaves one to remove again
+        # the manifest goes last: a folder without one is no version, and a crash before leaves one to remove again
         for path in sorted(version.folder.iterdir(), key=lambda path: path.name == "version.json"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         version.folder.rmdir()
@@ -66,9 +65,9 @@ def remove(version: VersionFolder, database: Database) -> None:
 
 
 def unneeded(outputs: Path, data: Path, database: Database, raw: bool) -> list[Garbage]:
-    """Files that no version stands on: products of removed versions, superseded ones, and orphans.
+    """Files that no version needs: products of removed versions, superseded ones, and orphans.
 
-    A version stands on the stages of its record, and on the segments that its tables name.
+    A version needs the stages of its manifest, and the segments that its tables name.
     """
     folders = [VersionFolder(outputs / name) for name in version_names(outputs)]
     used, mentioned = set[str](), set[str]()
@@ -88,7 +87,7 @@ def renew(outputs: Path, data: Path, database: Database) -> None:
 
 
 def rebuild(outputs: Path, data: Path, database: Database, *, on_progress: OnProgress = no_progress) -> dict[str, int]:
-    """Make the database anew from segments and version folders; gives how many of each it found.
+    """Make the database anew from segments and version folders; gives the number of each.
 
     Raises
     ------
@@ -111,9 +110,9 @@ def register_all(
 
 
 def index_versions(outputs: Path, database: Database, names: Iterable[str]) -> int:
-    """Write versions down in the database as their folders tell: stages, runs, sources. Gives their number."""
+    """Write versions down in the database as their folders say: stages, runs, sources. Gives their number."""
     count = 0
-    for version in sorted((VersionFolder(outputs / name) for name in names), key=lambda one: one.created):
+    for version in sorted((VersionFolder(outputs / name) for name in names), key=lambda version: version.created):
         name, inputs = version.name, version.manifest["inputs"]
         ids = stage_ids(database, _specs(version))
         number = history.record_version(
@@ -142,7 +141,7 @@ def _specs(version: VersionFolder) -> list[StageSpec]:
 
 
 def _runs(folder: Path) -> list[dict[str, Any]]:
-    found = []
+    runs = []
     for path in sorted(folder.glob("runs/*/summary.json")):
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
@@ -152,8 +151,8 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
         ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        found.append({"name": name, "started": started, "ended": ended, "state": state, "summary": summary})
-    return found
+        runs.append({"name": name, "started": started, "ended": ended, "state": state, "summary": summary})
+    return runs
 
 
 def _sources(version: VersionFolder) -> list[dict[str, Any]]:

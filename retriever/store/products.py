@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NOWHERE = -1
-"""Segment of a product that lies nowhere: a failure, or one that was sent back to pending."""
+"""Segment of a product that lies nowhere: a failure, or one that was invalidated."""
 
 _END = b"\0"
 
@@ -57,7 +57,7 @@ class Products:
         Digest of what each was made from, and of what it is, as pairs of integers: a quarter of the memory of their
         characters. Zeros where there is nothing.
     outcome
-        Codes of `Outcome`; one that was sent back is PENDING, one that was never made BLOCKED.
+        Codes of `Outcome`; an invalidated one is PENDING, one that was never made BLOCKED.
     segment, row
         Where it lies, and its row in the segment's table of sources.
     n_rows
@@ -107,16 +107,16 @@ class Products:
     @property
     def input(self) -> Digests:
         """Digests of what each was made from."""
-        return unpack_digests(self.inputs.tobytes())
+        return _unpaired(self.inputs)
 
     @property
     def digest(self) -> Digests:
         """Digests of what each is."""
-        return unpack_digests(self.digests.tobytes())
+        return _unpaired(self.digests)
 
     def digest_of(self, entries: NDArray[np.int64]) -> Digests:
         """Digests of what some entries are."""
-        return unpack_digests(self.digests[entries].tobytes())
+        return _unpaired(self.digests[entries])
 
     def among(self, wanted: Set[str]) -> set[str]:
         """Those of some names that any product is of."""
@@ -200,18 +200,24 @@ def _pairs(packed: bytes) -> NDArray[np.uint64]:
     return np.frombuffer(packed, ">u8").reshape(-1, 2)
 
 
+def _unpaired(pairs: NDArray[np.uint64]) -> Digests:
+    """Digests of pairs of integers in any byte order: that of `_pairs` is lost when arrays are concatenated."""
+    return unpack_digests(pairs.astype(">u8", copy=False).tobytes())
+
+
 def made(products: Products) -> set[bytes]:
-    """Inputs whose product is there, or was sent back on purpose."""
-    last = dict(zip(products.input.tolist(), products.outcome.tolist(), strict=True))
-    return {one for one, outcome in last.items() if outcome not in (Outcome.FAILED, Outcome.BLOCKED)}
+    """Inputs whose product is there, or was invalidated on purpose."""
+    counting = products.outcome != Outcome.BLOCKED
+    last = dict(zip(products.input[counting].tolist(), products.outcome[counting].tolist(), strict=True))
+    return {digest for digest, outcome in last.items() if outcome != Outcome.FAILED}
 
 
 def without_made(sources: Mapping[str, Any], already: set[bytes]) -> dict[str, Any]:
     """A table of sources without those whose products are there; adds its own to them."""
     inputs = sources["input"].tolist()
-    outcome = np.where([one in already for one in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
+    outcome = np.where([digest in already for digest in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
     good = (Outcome.DONE, Outcome.EMPTY)
-    already |= {one for one, code in zip(inputs, outcome.tolist(), strict=True) if code in good}
+    already |= {digest for digest, code in zip(inputs, outcome.tolist(), strict=True) if code in good}
     return {**sources, "outcome": outcome}
 
 

@@ -1,7 +1,7 @@
-"""Looking after the store: does the disk hold what the database says, what may go, and making the database anew.
+"""Looking after the store: verifying and repairing it, and indexing segments that the database does not know.
 
-Nothing here changes a segment. A product that is sent back to pending gets a later entry that says so; its digest
-stays, so that what stands on it still counts if it comes back the same.
+Nothing here changes a segment. A product that is invalidated gets a later entry with the outcome PENDING; its digest
+stays, so that what was made from it still counts if it comes back the same.
 """
 
 import logging
@@ -28,9 +28,9 @@ from retriever.store.segments import sizes_below
 
 __all__ = [
     "Finding",
-    "Garbage",
-    "collect",
-    "find_garbage",
+    "OnProgress",
+    "Roots",
+    "delete_segments",
     "no_progress",
     "read_batches",
     "redo",
@@ -49,13 +49,13 @@ REGISTERED_AT_ONCE = 500
 """So many segments found on disk go into one transaction."""
 
 OnProgress = Callable[[int, int], None]
-"""Is told how many of how many segments or files are done."""
+"""Called with the number of segments or files that are done, and that of all."""
 
 log = logging.getLogger("retriever")
 
 
 def no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Show nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +66,6 @@ class Finding:
     root: str
     path: str
     what: str
-    segment_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Garbage:
-    """A file that nothing needs: "unused" by any version, "superseded" or an "orphan"."""
-
-    kind: str
-    root: str
-    path: str
-    size: int
     segment_id: int | None = None
 
 
@@ -95,7 +84,7 @@ def refuse_while_running(database: Database, what: str) -> None:
 
 def segments_on_disk(roots: Roots) -> dict[tuple[str, str], int]:
     """Sizes in bytes of all segments, by root and path."""
-    found: dict[tuple[str, str], int] = {}
+    segments: dict[tuple[str, str], int] = {}
     folders = {
         "data": sorted(roots["data"].glob("*/*")),
         "outputs": sorted((roots["outputs"] / ".stages").glob("*/*")),
@@ -104,8 +93,8 @@ def segments_on_disk(roots: Roots) -> dict[tuple[str, str], int]:
         for place in places:
             if place.is_dir() and not place.is_symlink():
                 sizes = sizes_below(roots[root], str(place.relative_to(roots[root])))
-                found |= {(root, path): size for path, size in sizes.items()}
-    return found
+                segments |= {(root, path): size for path, size in sizes.items()}
+    return segments
 
 
 # ---- verify and repair -------------------------------------------------------------------------------------------
@@ -164,29 +153,29 @@ def _rows_agree(database: Database, table: Table, columns: Columns | None, segme
     return all(_equal(values, wanted[key]) for key, values in stored.items() if key in wanted)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    one, other = np.asarray(one), np.asarray(other)
-    if one.shape != other.shape:
+def _equal(first: Any, second: Any) -> bool:
+    first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape:
         return False
-    if one.dtype.kind == "f" or other.dtype.kind == "f":
-        return bool(np.array_equal(one.astype(float), other.astype(float), equal_nan=True))
-    return bool((one == other).all())
+    if first.dtype.kind == "f" or second.dtype.kind == "f":
+        return bool(np.array_equal(first.astype(float), second.astype(float), equal_nan=True))
+    return bool((first == second).all())
 
 
 def _products_agree(database: Database, sources: Mapping[str, Any], segment_id: int) -> bool:
-    """Whether products of a segment are as it tells them; those that others had made already are not its own."""
+    """Whether the database has a segment's products as its file does; those made elsewhere before are not its own."""
     wanted = pack_products(sources, segment_id)
-    told = np.frombuffer(wanted.outcomes, np.int8)
+    expected = np.frombuffer(wanted.outcomes, np.int8)
     stored = queries.packed_of_segment(database, segment_id)
-    for one in stored:
-        outcomes = np.frombuffer(one.outcomes, np.int8)
-        same = (one.names, one.inputs, one.digests, one.n_rows) == (
+    for part in stored:
+        outcomes = np.frombuffer(part.outcomes, np.int8)
+        same = (part.names, part.inputs, part.digests, part.n_rows) == (
             wanted.names,
             wanted.inputs,
             wanted.digests,
             wanted.n_rows,
         )
-        if not same or ((outcomes != told) & (outcomes != Outcome.BLOCKED)).any():
+        if not same or ((outcomes != expected) & (outcomes != Outcome.BLOCKED)).any():
             return False
     return bool(stored)
 
@@ -206,35 +195,35 @@ def _lost_rows(database: Database, ids: set[int]) -> Iterator[Finding]:
 
 
 def repair(database: Database, roots: Roots, findings: Sequence[Finding]) -> None:
-    """Send what is damaged back to pending, take over orphans, and read rows that differ from their segments anew."""
-    damaged = [one for one in findings if one.segment_id is not None]
-    gone = [one.segment_id for one in damaged if one.kind in ("missing", "altered")]
+    """Invalidate what is damaged, take over orphans, and read rows that differ from their segments anew."""
+    damaged = [finding for finding in findings if finding.segment_id is not None]
+    gone = [finding.segment_id for finding in damaged if finding.kind in ("missing", "altered")]
     row_tables = database.row_tables()
     with database.writing() as connection:
         of_segments = models.Product.segment_id.in_(gone)
         for stage_id in connection.scalars(select(models.Product.stage_id).where(of_segments).distinct()).all():
-            _send_back(connection, stage_id, segments=set(gone))
-        _delete_segments(connection, row_tables, [one.segment_id for one in damaged])
-    for one in findings:
-        if one.kind == "altered":
-            (roots[one.root] / one.path).unlink(missing_ok=True)
+            _invalidate(connection, stage_id, segments=set(gone))
+        delete_segments(connection, row_tables, [finding.segment_id for finding in damaged])
+    for finding in findings:
+        if finding.kind == "altered":
+            (roots[finding.root] / finding.path).unlink(missing_ok=True)
     register_orphans(database, unknown_segments(database, segments_on_disk(roots), roots), roots, run="repair")
 
 
 def redo(database: Database, stage_ids: Sequence[int], sources: Sequence[str]) -> int:
-    """Send the products of some sources back to pending; nothing else moves. Gives the number of products."""
+    """Invalidate the products of some sources, and nothing else; gives the number of products."""
     with database.writing() as connection:
-        return sum(_send_back(connection, stage_id, names=set(sources)) for stage_id in stage_ids)
+        return sum(_invalidate(connection, stage_id, names=set(sources)) for stage_id in stage_ids)
 
 
-def _send_back(
+def _invalidate(
     connection: Connection, stage_id: int, *, segments: set[int | None] | None = None, names: set[str] | None = None
 ) -> int:
-    """Put products that count back to pending: those of segments, or those of sources; gives their number."""
+    """Invalidate products that count: those of segments, or those of sources; gives their number."""
     products = Products.unpack(packed_of(connection, stage_id))
-    told = np.flatnonzero((products.outcome != Outcome.BLOCKED) & products.inputs.any(axis=1)).tolist()
+    counting = np.flatnonzero((products.outcome != Outcome.BLOCKED) & products.inputs.any(axis=1)).tolist()
     inputs, labels = products.input.tolist(), products.names()
-    last = {inputs[entry]: entry for entry in told}
+    last = {inputs[entry]: entry for entry in counting}
     chosen = [
         entry
         for entry in last.values()
@@ -270,13 +259,13 @@ def unknown_segments(
 
 def read_batches(segments: Iterable[tuple[str, str]], roots: Roots) -> tuple[list[tuple[StageSpec, Batch]], list[str]]:
     """Segments as what their publication would have been, and what is wrong with those that cannot be read."""
-    found, troubles = [], []
+    batches, troubles = [], []
     for root, path in segments:
         try:
-            found.append(segment_batch(root, roots[root], path))
+            batches.append(segment_batch(root, roots[root], path))
         except StoreError as error:
             troubles.append(str(error))
-    return found, troubles
+    return batches, troubles
 
 
 def register_orphans(
@@ -290,92 +279,18 @@ def register_orphans(
     """Make segments count that the database does not know, as after a crash; gives their number."""
     count = 0
     for start in range(0, len(unknown), REGISTERED_AT_ONCE):
-        found, troubles = read_batches(unknown[start : start + REGISTERED_AT_ONCE], roots)
+        batches, troubles = read_batches(unknown[start : start + REGISTERED_AT_ONCE], roots)
         for trouble in troubles:
             log.warning("%s", trouble)
-        stage_ids(database, [spec for spec, _ in found])
-        publish(database, [batch for _, batch in found], run=run, tokens=None)
-        count += len(found)
+        stage_ids(database, [spec for spec, _ in batches])
+        publish(database, [batch for _, batch in batches], run=run, tokens=None)
+        count += len(batches)
         on_progress(min(start + REGISTERED_AT_ONCE, len(unknown)), len(unknown))
     return count
 
 
-# ---- garbage -----------------------------------------------------------------------------------------------------
-
-
-def find_garbage(
-    database: Database, roots: Roots, *, used_keys: set[str], mentioned: set[str], raw: bool
-) -> list[Garbage]:
-    """Find files that no version stands on.
-
-    Parameters
-    ----------
-    used_keys
-        Stage keys of all versions there are.
-    mentioned
-        Segments that versions' tables name, as "root/path".
-    raw
-        Whether raw data may go too.
-    """
-    with database.reading() as connection:
-        segments = connection.execute(select(models.Segment.__table__)).all()
-        stages = {row.id: row.key for row in connection.execute(select(models.Stage.__table__))}
-    found = []
-    on_disk = segments_on_disk(roots)
-    standing: dict[int, set[int]] = {}
-    for row in segments:
-        if row.root == "data" and not raw:
-            continue
-        if f"{row.root}/{row.path}" in mentioned:
-            continue
-        if stages.get(row.stage_id) not in used_keys:
-            kind = "unused"
-        else:
-            if row.stage_id not in standing:
-                standing[row.stage_id] = _standing(queries.products(database, row.stage_id))
-            if row.id in standing[row.stage_id]:
-                continue
-            kind = "superseded"
-        size = on_disk.get((row.root, row.path), 0)
-        found.append(Garbage(kind=kind, root=row.root, path=row.path, size=size, segment_id=row.id))
-    known = {(row.root, row.path) for row in segments}
-    for (root, path), size in sorted(on_disk.items()):
-        if (root, path) not in known and f"{root}/{path}" not in mentioned and (raw or root != "data"):
-            found.append(Garbage(kind="orphan", root=root, path=path, size=size))
-    return found
-
-
-def _standing(products: Products) -> set[int]:
-    """Segments that hold the latest product of any source."""
-    names = products.names()
-    made = np.flatnonzero((products.outcome == Outcome.DONE) | (products.outcome == Outcome.EMPTY)).tolist()
-    latest = dict(zip(map(names.__getitem__, made), made, strict=True))
-    return set(products.segment[list(latest.values())].tolist()) if latest else set()
-
-
-def collect(
-    database: Database, roots: Roots, garbage: Sequence[Garbage], *, on_progress: OnProgress = no_progress
-) -> None:
-    """Remove garbage: rows first, then files, so that after a crash in between nothing counts that is not there."""
-    ids = [one.segment_id for one in garbage if one.segment_id is not None]
-    row_tables = database.row_tables()
-    with database.writing() as connection:
-        _delete_segments(connection, row_tables, ids)
-    for done, one in enumerate(garbage, 1):
-        on_progress(done, len(garbage))
-        path = roots[one.root] / one.path
-        path.unlink(missing_ok=True)
-        for folder in list(path.parents)[:3]:
-            if folder == roots[one.root] or not _is_empty(folder):
-                break
-            folder.rmdir()
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
-def _delete_segments(connection: Connection, row_tables: Sequence[RowTable], ids: Sequence[int | None]) -> None:
+def delete_segments(connection: Connection, row_tables: Sequence[RowTable], ids: Sequence[int | None]) -> None:
+    """Delete what the database says of some segments: the products and rows in them, and the segments themselves."""
     for start in range(0, len(ids), 500):
         some = list(ids[start : start + 500])
         for table in (models.table_of(models.Product), *row_tables):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +69,13 @@ def test_an_empty_digest_stays_empty_and_has_no_descendants() -> None:
     some = np.array([b"", b"0f" * 16])
     assert unpack_digests(pack_digests(some)).tolist() == some.tolist()
     assert join_digests(some, digest_each([b"x", b"y"]))[0] == b""
+
+
+def test_digests_survive_a_change_of_byte_order() -> None:
+    products = Products.unpack([pack_products(table(["x", "y"], [Outcome.DONE, Outcome.EMPTY]), segment=1)])
+    native = replace(
+        products, inputs=products.inputs.astype(np.uint64), digests=np.concatenate([products.digests, products.digests])
+    )
+    assert native.input.tolist() == products.input.tolist() == digest_each([b"x", b"y"]).tolist()
+    assert native.digest.tolist() == products.digest.tolist() * 2
+    assert native.digest_of(np.array([3])).tolist() == products.digest_of(np.array([1])).tolist()
