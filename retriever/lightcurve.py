@@ -3,13 +3,16 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import DataError
 from retriever.statistics import robust_moments
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["EPOCH_COLUMNS", "Lightcurve", "Reduction", "TimeSystem"]
 
@@ -18,6 +21,9 @@ Derived = TypeVar("Derived")
 
 EPOCH_COLUMNS = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec")
 """Columns that every light curve has, `ra` and `dec` where the survey gives positions."""
+
+_UNITS = {"time": "d", "exptime": "s", "mag": "mag", "mag_err": "mag", "ra": "deg", "dec": "deg"}
+"""Units of the epoch columns that are the same for all light curves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +151,11 @@ class Lightcurve:
         ):
             raise DataError(f"times of a light curve in band {self.band!r} are not finite and in order; sort them")
 
+    def __repr__(self) -> str:
+        name = " ".join(filter(None, (self.band, self.series)))
+        dates = f", MJD {self.time[0]:.2f} to {self.time[-1]:.2f}" if self.time.size else ""
+        return f"<Lightcurve {self.number} of {self.of}: {name}, {self.time.size} epochs{dates}>"
+
     @property
     def n_epochs(self) -> int:
         """Number of epochs."""
@@ -181,6 +192,28 @@ class Lightcurve:
         """All per-epoch columns by name, `extra` included."""
         own = {name: getattr(self, name) for name in EPOCH_COLUMNS if getattr(self, name) is not None}
         return {**own, **self.extra}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The columns of the epochs as a DataFrame with a row an epoch; the light curve itself stays as it is.
+
+        ``attrs["units"]`` has the units of the columns, and ``attrs`` the band, series, number and zero point.
+
+        Examples
+        --------
+        >>> lc = Lightcurve.from_columns(band="r", time=[1.0, 2.0], flux=[5.0, 6.0], flux_err=[1.0, 1.0],
+        ...                              mag=[22.1, 21.9], mag_err=[0.2, 0.2])
+        >>> frame = lc.to_pandas()
+        >>> frame.flux.tolist(), frame.attrs["units"]["flux"], frame.attrs["band"]
+        ([5.0, 6.0], 'uJy', 'r')
+        """
+        import pandas as pd
+
+        columns = self.columns()
+        frame = pd.DataFrame({name: column.copy() for name, column in columns.items()})
+        units = {**_UNITS, "flux": self.flux_unit, "flux_err": self.flux_unit}
+        frame.attrs = {name: getattr(self, name) for name in ("band", "series", "number", "zero_point")}
+        frame.attrs["units"] = {name: unit for name, unit in units.items() if name in columns}
+        return frame
 
     def replace(self, **changes: Any) -> "Lightcurve":
         """A copy in which some fields differ; columns that stay are not checked again."""

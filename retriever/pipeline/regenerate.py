@@ -1,6 +1,6 @@
 """Simulated light curves of a version, regenerated from its products and the seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from retriever.batch import Batch, Made
 from retriever.config import build_setup, load_frozen, typed
 from retriever.errors import StoreError
 from retriever.outcome import Outcome
-from retriever.pipeline.inventory import Inventory, file_states_of, take_inventory
+from retriever.pipeline.inventory import file_states_of, take_inventory
 from retriever.pipeline.jobs import make_loads
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.session import make_recipe
 from retriever.pipeline.settings import Paths
-from retriever.pipeline.task import read_loads
+from retriever.pipeline.task import Load, read_loads
 from retriever.pipeline.version import Project
 from retriever.report.versions import VersionFolder
 from retriever.schema import Tables
@@ -23,7 +23,7 @@ from retriever.source import SourceTable
 from retriever.store.database import Database
 from retriever.walk import walk
 
-__all__ = ["simulated_lightcurves", "truth_agrees"]
+__all__ = ["simulate_again", "simulated_lightcurves", "truth_agrees"]
 
 
 def simulated_lightcurves(version: Path, name: str, data: Path, database: Database) -> dict[str, Tables]:
@@ -68,16 +68,33 @@ def simulated_lightcurves(version: Path, name: str, data: Path, database: Databa
             raise StoreError(
                 f"{version.name} has no finished simulation of {name!r} by the present code; run it again first"
             )
-        found[observatory] = _simulate_again(recipe, sources, inventory, observatory, row)
+        rows = np.array([row])
+        stage = recipe.stages["simulate"]
+        loads = make_loads(recipe, observatory, stage, rows, inventory.states, inventory.segments)
+        found[observatory] = simulate_again(recipe, sources.take(rows), observatory, loads)
     return found
 
 
-def _simulate_again(recipe: Recipe, sources: SourceTable, inventory: Inventory, observatory: str, row: int) -> Tables:
+def simulate_again(recipe: Recipe, chosen: SourceTable, observatory: str, loads: Sequence[Load]) -> Tables:
+    """Simulate one source in one survey again from products that are there, and keep the light curves.
+
+    Parameters
+    ----------
+    recipe
+        What the version was made by.
+    chosen
+        The catalog's row of the source.
+    observatory
+        Name of the survey in the config.
+    loads
+        The product of each stage that the simulation takes from; items of the batch are numbered from 0.
+
+    Raises
+    ------
+    StoreError
+        When a product is not there, or the simulation fails.
+    """
     stage = recipe.stages["simulate"]
-    rows = np.array([row])
-    chosen = sources.take(rows)
-    states = inventory.states
-    loads = make_loads(recipe, observatory, stage, rows, states, inventory.segments)
     if {load.stage for load in loads} != {other.name for _, other in recipe.upstream(observatory, stage)}:
         name = str(chosen.name[0])
         raise StoreError(f"the inputs of the simulation of {name!r} are not there; run it again first")

@@ -5,14 +5,14 @@ curve, with ``/PEAK`` after it for the detection that peaks at that epoch.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retriever.errors import StoreError, nearest
-from retriever.report.arrow import arrow_array, arrow_text
+from retriever.report.source_rows import place_in_catalog, product_rows, rows_of_source
 from retriever.report.versions import VersionFolder, find_version, names_beginning, version_names
 from retriever.store.segments import read
 
@@ -82,17 +82,17 @@ def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path) ->
         "source": name,
         "lineage": lineage,
     }
-    detections = _rows(version, "detections", name, observatory)
+    detections = _table_rows(version, "detections", name, observatory)
     if number is None:
         return {
             "what": "source",
             **base,
-            "lightcurves": _rows(version, "lightcurves", name, None),
+            "lightcurves": _table_rows(version, "lightcurves", name, None),
             "detections": detections,
-            "injections": _rows(version, "injections", name, None),
-            "properties": _rows(version, "properties", name, None),
+            "injections": _table_rows(version, "injections", name, None),
+            "properties": _table_rows(version, "properties", name, None),
         }
-    lightcurves = [row for row in _rows(version, "lightcurves", name, observatory) if row["number"] == number]
+    lightcurves = [row for row in _table_rows(version, "lightcurves", name, observatory) if row["number"] == number]
     if not lightcurves:
         raise StoreError(f"{name!r} has no light curve {number} from {observatory!r} in {version.name}")
     mine = [row for row in detections if row["lightcurve"] == number]
@@ -119,81 +119,17 @@ def _split(rest: str) -> tuple[str, str | None, int | None, int | None]:
     return "/".join(parts), observatory, numbers[0], numbers[1] if len(numbers) > 1 else None
 
 
-def _rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, Any]]:
-    """Rows of a source in a table, found in the file itself: only row groups that hold it are read."""
-    found: list[dict[str, Any]] = []
-    with version.open_table(table) as file:
-        for group, _, same in _groups_with(file, "source", source):
-            found += file.read_row_group(group).filter(same).to_pylist()
+def _table_rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = rows_of_source(version, table, source).to_pylist()
     return [row for row in found if observatory is None or row["observatory"] == observatory]
-
-
-def _place_in_catalog(version: VersionFolder, name: str) -> tuple[int, int]:
-    """Row of a source in its version's catalog, -1 where it is not, and the catalog's length."""
-    import pyarrow.compute as pc
-
-    with version.open_table("sources") as file:
-        for _, first, same in _groups_with(file, "name", name):
-            return first + pc.indices_nonzero(same)[0].as_py(), file.metadata.num_rows
-        return -1, file.metadata.num_rows
-
-
-def _groups_with(file: Any, column: str, text: str) -> Iterator[tuple[int, int, Any]]:
-    """Row groups that hold a text in a column: number, first row, and which rows.
-
-    One after the other, since a million names at once take three times as long.
-    """
-    import pyarrow.compute as pc
-
-    wanted, first = arrow_text(text), 0
-    for group in range(file.num_row_groups):
-        values = file.read_row_group(group, columns=[column])[column]
-        same = pc.equal(values, wanted)
-        if pc.any(same).as_py():
-            yield group, first, same
-        first += len(values)
-
-
-def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | None) -> list[dict[str, Any]]:
-    """Rows of one source in the tables of products and of their places.
-
-    These have all sources in the catalog's order, stage after stage, and after them the products of groups of sources.
-    """
-    sources = n * sum(
-        len(stages) - len(set(stages) & _stages_of_groups(version))
-        for stages in version.manifest["inputs"]["stage_keys"].values()
-    )
-    found = _rows_at(version, "products", at, n, sources)
-    if "segment" not in found[0]:
-        found = [row | place for row, place in zip(found, _rows_at(version, "segments", at, n, sources), strict=True)]
-    return [row for row in found if observatory is None or row["observatory"] in (observatory, "")]
-
-
-def _stages_of_groups(version: VersionFolder) -> set[str]:
-    return set(version.manifest.get("stages_of_groups", ()))
-
-
-def _rows_at(version: VersionFolder, table: str, at: int, n: int, end: int) -> list[dict[str, Any]]:
-    """Every n-th row of a table before some end, beginning with one."""
-    found: list[dict[str, Any]] = []
-    with version.open_table(table) as file:
-        first = 0
-        for group in range(file.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            rows = np.arange(first, min(first + size, end))
-            inside = rows[rows % n == at] - first
-            if inside.size:
-                found += file.read_row_group(group).take(arrow_array(inside)).to_pylist()
-            first += size
-    return found
 
 
 def _lineage(
     version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path
 ) -> list[dict[str, Any]]:
     """Each product of a source in a version, and what it was made from and by, from raw data upward."""
-    at, n = _place_in_catalog(version, name)
-    rows = _product_rows(version, at, n, observatory) if at >= 0 else []
+    at, n = place_in_catalog(version, name)
+    rows = product_rows(version, at, n, observatory) if at >= 0 else []
     if not rows:
         names = version.table("sources", ["name"])["name"].tolist() if n < 5000 else []
         raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names)}")

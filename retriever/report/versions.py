@@ -17,7 +17,7 @@ from retriever.identity import canonical_hash
 from retriever.report.parameters import flat_parameters
 from retriever.schema import REQUIRED
 
-__all__ = ["VersionFolder", "find_version", "find_versions", "names_beginning", "version_names"]
+__all__ = ["VersionFolder", "declared_defaults", "find_version", "find_versions", "names_beginning", "version_names"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class VersionFolder:
             table = file.read(columns=wanted)
             n = file.metadata.num_rows
         found = {key: table[key].to_numpy() for key in table.column_names}
-        return {**found, **_defaults(name, columns, found, n)}
+        return {**found, **declared_defaults(name, columns, found, n)}
 
     @property
     def segments(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class VersionFolder:
         return any((self.folder / f"{name}.parquet").exists() for name in ("segments", "products"))
 
 
-def _defaults(name: str, wanted: Sequence[str] | None, found: Mapping[str, Any], n: int) -> dict[str, Any]:
+def declared_defaults(name: str, wanted: Sequence[str] | None, found: Mapping[str, Any], n: int) -> dict[str, Any]:
     """Declared columns that a version written before does not have."""
     declared = next((table for table in GRAPH.tables if table.name == name), None)
     if declared is None:

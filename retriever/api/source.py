@@ -1,0 +1,249 @@
+"""One source of a version: its rows in the tables, and its light curves at each level."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from retriever.api.frames import frame_of
+from retriever.api.segments import Segments
+from retriever.errors import ConfigError, StoreError, nearest
+from retriever.graph import GRAPH, LIGHTCURVE_PORT
+from retriever.lightcurve import Lightcurve
+from retriever.lightcurves import LightcurveSet
+from retriever.rawbatch import unpack_raw
+from retriever.rawtable import RawTable
+from retriever.report.source_rows import decoded_aliases, product_rows, rows_of_source
+from retriever.report.versions import VersionFolder
+from retriever.schema import Tables
+from retriever.scores import with_scores
+from retriever.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LEVELS", "Product", "SourceInVersion"]
+
+LEVELS = ("raw", "reduced", "processed", "simulated")
+"""Levels of light curves: as the survey gave them, as they were searched, with flags and scores, with injections."""
+
+_COLUMNS = {"name", "ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err", "band"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What a stage made of a source.
+
+    Attributes
+    ----------
+    observatory, stage
+        Which survey and which stage.
+    outcome, message
+        What became of it, in a word; and why, where it failed.
+    segment, row
+        Where it lies; "" where it is nowhere.
+    """
+
+    observatory: str
+    stage: str
+    outcome: str
+    message: str
+    segment: str
+    row: int
+
+
+class SourceInVersion:
+    """A source of a version; `retriever.api.version.Version.source` makes it.
+
+    Parameters
+    ----------
+    folder, segments
+        The version's folder, and the segments of the archive.
+    name
+        Name of the source.
+    row, n
+        Its row in the catalog, and the catalog's length.
+    """
+
+    def __init__(self, folder: VersionFolder, segments: Segments, name: str, row: int, n: int) -> None:
+        self._folder, self._segments = folder, segments
+        self.name = name
+        self._row, self._n = row, n
+
+    @cached_property
+    def catalog(self) -> Source:
+        """What the catalog says of the source, with all names that archives gave it."""
+        with self._folder.open_table("sources") as file:
+            first = group = 0
+            while first + file.metadata.row_group(group).num_rows <= self._row:
+                first += file.metadata.row_group(group).num_rows
+                group += 1
+            (row,) = file.read_row_group(group).slice(self._row - first, 1).to_pylist()
+        aliases = decoded_aliases(row.pop("aliases", ""))
+        row.pop("digest", None)
+        own = {key: row.pop(key) for key in sorted(_COLUMNS & row.keys())}
+        return Source(aliases=aliases, extra=row, **own)
+
+    @cached_property
+    def history(self) -> tuple[Product, ...]:
+        """What each stage made of the source, in the order of the stages of each survey."""
+        columns = ["observatory", "stage", "outcome", "message", "segment", "source_row"]
+        rows = product_rows(self._folder, self._row, self._n, None, columns)
+        return tuple(Product(row=row.pop("source_row"), **row) for row in rows)
+
+    @property
+    def observatories(self) -> tuple[str, ...]:
+        """Surveys in which the source was looked for, by their names in the config."""
+        return tuple(dict.fromkeys(product.observatory for product in self.history if product.observatory))
+
+    def table(self, name: str) -> "pd.DataFrame":
+        """Rows of the source in a table of the version.
+
+        Raises
+        ------
+        StoreError
+            When there is no such table, or the file is broken.
+        """
+        return frame_of(name, rows_of_source(self._folder, name, self.name))
+
+    @property
+    def detections(self) -> "pd.DataFrame":
+        """Events that were found in its light curves."""
+        return self.table("detections")
+
+    @property
+    def injections(self) -> "pd.DataFrame":
+        """Simulated events in its light curves, and whether the search recovered them."""
+        return self.table("injections")
+
+    @property
+    def properties(self) -> "pd.DataFrame":
+        """Numbers that sum it up, in each survey."""
+        return self.table("properties")
+
+    @overload
+    def lightcurves(
+        self, level: Literal["reduced", "processed", "simulated"] = ..., *, observatory: str | None = ...
+    ) -> tuple[Lightcurve, ...]: ...
+    @overload
+    def lightcurves(self, level: Literal["raw"], *, observatory: str | None = ...) -> tuple[RawTable, ...]: ...
+    @overload
+    def lightcurves(
+        self, level: str, *, observatory: str | None = ...
+    ) -> tuple[Lightcurve, ...] | tuple[RawTable, ...]: ...
+
+    def lightcurves(
+        self, level: str = "processed", *, observatory: str | None = None
+    ) -> tuple[Lightcurve, ...] | tuple[RawTable, ...]:
+        """The light curves of the source, in the order of surveys and numbers.
+
+        Parameters
+        ----------
+        level
+            "raw" for the tables that the survey gave, "reduced" for the light curves as they were searched,
+            "processed" for the same with the flags and scores of the search, "simulated" for light curves with
+            injected events, which are made again by the code that made the version.
+        observatory
+            Only those of this survey, by its name in the config; of all where none is named.
+
+        Returns
+        -------
+        tuple
+            `retriever.Lightcurve` objects, of level "raw" `retriever.rawtable.RawTable`; none where the survey has
+            no data of the source.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such level or observatory.
+        StoreError
+            When a stage failed for the source or was not run yet, or a file is missing.
+        """
+        if level not in LEVELS:
+            raise ConfigError(f"there is no level {level!r}{nearest(level, LEVELS)}")
+        names = self.observatories
+        if observatory is not None and observatory not in names:
+            raise ConfigError(f"{self._folder.name} has no observatory {observatory!r}{nearest(observatory, names)}")
+        read = {"raw": self._raw, "reduced": self._reduced, "processed": self._processed, "simulated": self._simulated}
+        found: list[Any] = []
+        for name in names if observatory is None else (observatory,):
+            found += read[level](name)
+        return tuple(found)
+
+    # ---- levels ------------------------------------------------------------------------------------------------
+
+    def _of_survey(self, observatory: str) -> dict[str, Product]:
+        return {product.stage: product for product in self.history if product.observatory == observatory}
+
+    def _made(self, observatory: str, stage: str) -> Product | None:
+        """What a stage made; None where there was nothing to make it from."""
+        product = self._of_survey(observatory).get(stage)
+        if product is None:
+            raise StoreError(f"{self._folder.name} has no stage {stage!r} of {observatory}; see version.products")
+        if product.outcome in ("failed", "blocked", "pending"):
+            why = f" ({product.message})" if product.message else ""
+            raise StoreError(
+                f"{self.name} has no product of stage {stage!r} of {observatory}: it is {product.outcome}{why}; "
+                "run the version again, or name another observatory"
+            )
+        return product if product.segment and product.outcome == "done" else None
+
+    def _tables(self, product: Product, port: str) -> Tables:
+        tables = GRAPH[product.stage].port(port).tables
+        return self._segments.product(product.segment, product.row, tables)
+
+    def _raw(self, observatory: str) -> tuple[RawTable, ...]:
+        product = self._made(observatory, "download")
+        if product is None:
+            return ()
+        (answer,) = unpack_raw(self._tables(product, "raw"), [0])
+        return answer.tables
+
+    def _searched(self, observatory: str) -> tuple[Product, Tables] | None:
+        """The product with the light curves that were searched: that of the latest such stage before the search.
+
+        What the search got has not failed; where nothing was searched, a stage that failed may have been the one.
+        """
+        stages = list(self._of_survey(observatory).values())
+        names = [product.stage for product in stages]
+        search = names.index("analyze") if "analyze" in names else len(names)
+        got = search < len(names) and stages[search].outcome not in ("blocked", "pending")
+        for product in reversed(stages[:search]):
+            if not got:
+                self._made(observatory, product.stage)
+            if product.segment:
+                tables = self._segments.product(product.segment, product.row, LIGHTCURVE_PORT.tables)
+                if "lightcurves" in tables:
+                    return product, tables
+        return None
+
+    def _reduced(self, observatory: str) -> tuple[Lightcurve, ...]:
+        searched = self._searched(observatory)
+        return LightcurveSet.read(searched[1]).objects(1)[0] if searched else ()
+
+    def _processed(self, observatory: str) -> tuple[Lightcurve, ...]:
+        searched = self._searched(observatory)
+        scored = self._made(observatory, "analyze") if searched else None
+        if searched is None or scored is None:
+            return ()
+        _, processed = with_scores(searched[1], self._tables(scored, "scores"))
+        return processed.objects(1)[0]
+
+    def _simulated(self, observatory: str) -> tuple[Lightcurve, ...]:
+        from retriever.api.simulation import simulated_again
+
+        if self._made(observatory, "simulate") is None:
+            return ()
+        searched, scored = self._searched(observatory), self._made(observatory, "analyze")
+        products: Mapping[str, Product] = {
+            product.stage: product for product in (searched[0] if searched else None, scored) if product is not None
+        }
+        places = {stage: (product.segment, product.row) for stage, product in products.items()}
+        return simulated_again(self._folder, self._segments, observatory, self.catalog, places)
+
+    def __repr__(self) -> str:
+        stages: dict[str, list[str]] = {}
+        for product in self.history:
+            stages.setdefault(product.observatory or "all surveys", []).append(f"{product.stage} {product.outcome}")
+        made = "; ".join(f"{name}: {', '.join(words)}" for name, words in stages.items())
+        return f"<Source {self.name} of {self._folder.name}: {made}>"

@@ -1,0 +1,199 @@
+"""One version of a search, opened for reading: its tables, its config, its sources."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retriever.api.frames import frame_of
+from retriever.api.segments import Segments
+from retriever.api.source import SourceInVersion
+from retriever.errors import ConfigError, StoreError, nearest
+from retriever.report.source_rows import name_of_alias, place_in_catalog
+from retriever.report.versions import VersionFolder, declared_defaults
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["Version"]
+
+_MANY = 5000
+"""Catalogs longer than this are not looked through for a name that is close to a wrong one."""
+
+
+class Version:
+    """A version, read from its folder alone; each table is read anew whenever it is asked for.
+
+    Parameters
+    ----------
+    folder
+        The version's folder.
+    data
+        The data folder.
+
+    Examples
+    --------
+    >>> Version(VersionFolder(Path("outputs/DEMO_79edd068693d")), Path("data")).name
+    'DEMO_79edd068693d'
+    """
+
+    def __init__(self, folder: VersionFolder, data: Path) -> None:
+        self._folder = folder
+        self._segments = Segments(folder.folder.parent, data)
+
+    @property
+    def name(self) -> str:
+        """Name of the version."""
+        return self._folder.name
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the version."""
+        return self._folder.folder
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What ``version.json`` says: the hash and its inputs, commits, when and in which environment it was made.
+
+        Raises
+        ------
+        StoreError
+            When it is missing or broken.
+        """
+        return self._folder.manifest
+
+    @cached_property
+    def config(self) -> Any:
+        """The config that the version was made with; values by key or by attribute, as OmegaConf has them.
+
+        Raises
+        ------
+        ConfigError
+            When it is missing or broken.
+        """
+        from retriever.config import load_frozen
+
+        return load_frozen(self.folder / "config.yaml")
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that `table` reads."""
+        return tuple(sorted(path.stem for path in self.folder.glob("*.parquet")))
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """A table of the version.
+
+        Parameters
+        ----------
+        name
+            Name of the table, as in `tables`.
+        columns
+            Columns to read; all where none are named.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The table; ``attrs["units"]`` has the units of its columns.
+
+        Raises
+        ------
+        StoreError
+            When there is no such table or column, or the file is broken.
+        """
+        self._refuse_unknown(name)
+        with self._folder.open_table(name) as file:
+            there = file.schema_arrow.names
+            if columns is None:
+                return frame_of(name, file.read())
+            known = {*there, *declared_defaults(name, None, dict.fromkeys(there), 0)}
+            for column in columns:
+                if column not in known:
+                    raise StoreError(f"table {name!r} of {self.name} has no column {column!r}{nearest(column, known)}")
+            return frame_of(name, file.read(columns=[key for key in columns if key in there]), list(columns))
+
+    def _refuse_unknown(self, name: str) -> None:
+        if name not in self.tables:
+            hint = nearest(name, self.tables) or "; a run writes them when it ends"
+            raise StoreError(f"{self.name} has no table {name!r}{hint}")
+
+    @property
+    def sources(self) -> "pd.DataFrame":
+        """The catalog: a row a source."""
+        return self.table("sources")
+
+    @property
+    def lightcurves(self) -> "pd.DataFrame":
+        """What is known of each light curve, without its epochs."""
+        return self.table("lightcurves")
+
+    @property
+    def detections(self) -> "pd.DataFrame":
+        """Events that were found."""
+        return self.table("detections")
+
+    @property
+    def injections(self) -> "pd.DataFrame":
+        """Simulated events, and whether the search recovered them."""
+        return self.table("injections")
+
+    @property
+    def properties(self) -> "pd.DataFrame":
+        """Numbers that sum up each source in each survey."""
+        return self.table("properties")
+
+    @property
+    def products(self) -> "pd.DataFrame":
+        """What became of each source in each stage."""
+        return self.table("products")
+
+    @property
+    def histograms(self) -> "xr.Dataset":
+        """Counts of epochs by score, magnitude, exposure time and filter.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing or broken.
+        """
+        import xarray as xr
+
+        path = self.folder / "histograms.nc"
+        try:
+            with xr.open_dataset(path, engine="h5netcdf") as dataset:
+                return dataset.load()
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreError(f"cannot read {path} ({error}); run the version again to make it anew") from error
+
+    def source(self, name: str) -> SourceInVersion:
+        """A source of the catalog.
+
+        Parameters
+        ----------
+        name
+            Its name, or another name that the catalog or an archive gave it.
+
+        Raises
+        ------
+        StoreError
+            When the version has no such source.
+        """
+        self._refuse_unknown("sources")
+        row, n = place_in_catalog(self._folder, name)
+        if row < 0:
+            other = name_of_alias(self._folder, name)
+            if other is None:
+                names = self.table("sources", ["name"])["name"].tolist() if n <= _MANY else []
+                hint = nearest(name, names) or "; see version.sources"
+                raise StoreError(f"{self.name} has no source {name!r}{hint}")
+            name, row = other, place_in_catalog(self._folder, other)[0]
+        return SourceInVersion(self._folder, self._segments, name, row, n)
+
+    def __repr__(self) -> str:
+        try:
+            created = str(self.manifest.get("created", ""))[:10]
+            with self._folder.open_table("sources") as file:
+                size = f"{file.metadata.num_rows} sources"
+        except (StoreError, ConfigError):
+            return f"<Version {self.name}, without tables>"
+        return f"<Version {self.name}: {size}, created {created}>"

@@ -1,0 +1,132 @@
+"""Rows of one source in the tables of a version: only the parts of a file that may hold them are read."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from retriever.report.arrow import arrow_array, arrow_text
+from retriever.report.versions import VersionFolder
+
+__all__ = ["decoded_aliases", "name_of_alias", "place_in_catalog", "product_rows", "rows_of_source"]
+
+
+def rows_of_source(version: VersionFolder, table: str, source: str) -> Any:
+    """Rows of a source in a table that names its sources in `source`, as an Arrow table.
+
+    Raises
+    ------
+    StoreError
+        When the table is missing or broken.
+    """
+    import pyarrow as pa
+
+    with version.open_table(table) as file:
+        parts = [file.read_row_group(group).filter(same) for group, _, same in _groups_with(file, "source", source)]
+        return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table()
+
+
+def place_in_catalog(version: VersionFolder, name: str) -> tuple[int, int]:
+    """Row of a source in its version's catalog, -1 where it is not, and the catalog's length."""
+    import pyarrow.compute as pc
+
+    with version.open_table("sources") as file:
+        for _, first, same in _groups_with(file, "name", name):
+            return first + pc.indices_nonzero(same)[0].as_py(), file.metadata.num_rows
+        return -1, file.metadata.num_rows
+
+
+def name_of_alias(version: VersionFolder, alias: str) -> str | None:
+    """Name of the first source of a version that has another name; None where none has."""
+    import pyarrow.compute as pc
+
+    with version.open_table("sources") as file:
+        for group in range(file.num_row_groups if "aliases" in file.schema_arrow.names else 0):
+            table = file.read_row_group(group, columns=["name", "aliases"])
+            likely = table.filter(pc.match_substring(table["aliases"], json.dumps(alias)))
+            for row in likely.to_pylist():
+                if alias in decoded_aliases(row["aliases"]):
+                    return str(row["name"])
+    return None
+
+
+def decoded_aliases(text: str) -> tuple[str, ...]:
+    """Other names of a source, as the table of sources has them.
+
+    Examples
+    --------
+    >>> decoded_aliases('"TIC 1" "a \\\\"b\\\\""')
+    ('TIC 1', 'a "b"')
+    """
+    decoder, at, names = json.JSONDecoder(), 0, []
+    while at < len(text):
+        name, end = decoder.raw_decode(text, at)
+        names.append(str(name))
+        at = end + 1
+    return tuple(names)
+
+
+def _groups_with(file: Any, column: str, text: str) -> Iterator[tuple[int, int, Any]]:
+    """Row groups that hold a text in a column: number, first row, and which rows.
+
+    One after the other, since a million names at once take three times as long.
+    """
+    import pyarrow.compute as pc
+
+    wanted, first = arrow_text(text), 0
+    for group in range(file.num_row_groups):
+        values = file.read_row_group(group, columns=[column])[column]
+        same = pc.equal(values, wanted)
+        if pc.any(same).as_py():
+            yield group, first, same
+        first += len(values)
+
+
+def product_rows(
+    version: VersionFolder, at: int, n: int, observatory: str | None = None, columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of one source in the tables of products and of their places, stage after stage.
+
+    These tables have all sources in the catalog's order, stage after stage, and after them the products of groups.
+
+    Parameters
+    ----------
+    at, n
+        Row of the source in the catalog, and the catalog's length.
+    observatory
+        Leaves out the products of others.
+    columns
+        Columns to read, with `observatory` and `segment` among them; all where none are named.
+    """
+    sources = n * sum(
+        len(stages) - len(set(stages) & _stages_of_groups(version))
+        for stages in version.manifest["inputs"]["stage_keys"].values()
+    )
+    found = _rows_at(version, "products", at, n, sources, columns)
+    if found and "segment" not in found[0]:
+        places = _rows_at(version, "segments", at, n, sources, columns)
+        found = [row | place for row, place in zip(found, places, strict=True)]
+    return [row for row in found if observatory is None or row["observatory"] in (observatory, "")]
+
+
+def _stages_of_groups(version: VersionFolder) -> set[str]:
+    return set(version.manifest.get("stages_of_groups", ()))
+
+
+def _rows_at(
+    version: VersionFolder, table: str, at: int, n: int, end: int, columns: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """Every n-th row of a table before some end, beginning with one."""
+    found: list[dict[str, Any]] = []
+    with version.open_table(table) as file:
+        wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+        first = 0
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            rows = np.arange(first, min(first + size, end))
+            inside = rows[rows % n == at] - first
+            if inside.size:
+                found += file.read_row_group(group, columns=wanted).take(arrow_array(inside)).to_pylist()
+            first += size
+    return found
