@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from retriever.arrays import Floats
 
 __all__ = ["julian_year", "moved", "offsets_arcsec", "place_in", "separation_arcsec"]
 
-Floats = NDArray[np.float64]
 
 ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 

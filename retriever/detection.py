@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.lightcurve import Lightcurve
 from retriever.schema import NUMPY_KINDS, Columns, Table, column, table_of
 
@@ -120,7 +121,7 @@ def pack_properties(of_sources: Sequence[Properties]) -> dict[str, Columns]:
 
 
 def property_tables(
-    source: NDArray[np.int64], values: Mapping[str, NDArray[Any]], units: Mapping[str, str]
+    source: NDArray[np.int64], values: Mapping[str, Array], units: Mapping[str, str]
 ) -> dict[str, Columns]:
     """Tables `properties` and `properties.units` from columns with a value for each source."""
     names = np.array(list(units), np.str_) if units else np.array([], "U1")
@@ -130,7 +131,7 @@ def property_tables(
     }
 
 
-def _property_column(values: list[Any]) -> NDArray[Any]:
+def _property_column(values: list[Any]) -> Array:
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {bool, np.bool_} and None not in values:
         return np.array(values, np.bool_)

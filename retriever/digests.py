@@ -2,11 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.identity import DIGEST_CHARS, Digests, digest_each
 from retriever.lightcurves import WORDS
 from retriever.ragged import layout_name, rows_of
@@ -55,7 +54,7 @@ def digest_epochs(tables: Tables, index: str, epochs: str, headers: Sequence[byt
     return np.array([hasher.hexdigest()[:DIGEST_CHARS].encode() for hasher in hashers], f"S{DIGEST_CHARS}")
 
 
-def _bytes(column: NDArray[Any]) -> memoryview:
+def _bytes(column: Array) -> memoryview:
     return np.ascontiguousarray(column).view(np.uint8).reshape(-1).data if column.size else memoryview(b"")
 
 

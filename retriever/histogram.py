@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
+
 __all__ = [
     "CONTEXT_AXES",
     "SCORE_AXES",
@@ -17,8 +19,6 @@ __all__ = [
     "merged_counts",
     "sparse_counts",
 ]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.detection import Analyzed, Detection, Simulated
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
@@ -131,7 +131,7 @@ class StatesRequest(Protocol):
 class RequestsInColumns(Protocol):
     """An observatory that gives the requests of a whole table at once, for catalogs of a million sources."""
 
-    def request_columns(self, sources: SourceTable) -> Mapping[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> Mapping[str, Array]:
         """Give a column for each key of the requests; row k is `request` of source k.
 
         A masked entry, or None in a column of objects, means that the request does not have the key. Where the column

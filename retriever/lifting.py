@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.detection import DETECTIONS, columns_of_records
 from retriever.errors import DataError
 from retriever.interfaces import BatchFinder, BatchQuality, Finder, Quality
@@ -99,9 +99,7 @@ def _view(batch: LightcurveBatch, k: int) -> Lightcurve:
 
 def _joined(items: Sequence[Mapping[str, Any]]) -> Columns:
     """Columns of all items one after the other."""
-    arrays: list[dict[str, NDArray[Any]]] = [
-        {name: np.asarray(column) for name, column in item.items()} for item in items
-    ]
+    arrays: list[dict[str, Array]] = [{name: np.asarray(column) for name, column in item.items()} for item in items]
     kinds = {tuple((name, column.dtype, column.shape[1:]) for name, column in item.items()) for item in arrays}
     if len(kinds) > 1:
         raise NotUniform("light curves with the same columns were given different ones")

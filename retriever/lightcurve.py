@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array, Floats
 from retriever.errors import DataError
 from retriever.statistics import robust_moments
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPOCH_COLUMNS", "Lightcurve", "Reduction", "TimeSystem"]
 
-Floats = NDArray[np.float64]
+
 Derived = TypeVar("Derived")
 
 EPOCH_COLUMNS = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec")
@@ -98,7 +99,7 @@ class Lightcurve:
     qflag: NDArray[np.bool_]
     ra: Floats | None = None
     dec: Floats | None = None
-    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    extra: Mapping[str, Array] = field(default_factory=dict)
     series: str = ""
     number: int = 1
     of: int = 1
@@ -188,7 +189,7 @@ class Lightcurve:
             known[name] = derive()
         return cast("Derived", known[name])
 
-    def columns(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, Array]:
         """All per-epoch columns by name, `extra` included."""
         own = {name: getattr(self, name) for name in EPOCH_COLUMNS if getattr(self, name) is not None}
         return {**own, **self.extra}
@@ -236,7 +237,7 @@ class Lightcurve:
         return new
 
 
-def _read_only(column: NDArray[Any], n: int, name: str) -> NDArray[Any]:
+def _read_only(column: Array, n: int, name: str) -> Array:
     if column.shape != (n,):
         raise DataError(f"column {name!r} has shape {column.shape} where the light curve has {n} epochs")
     if column.flags.writeable:

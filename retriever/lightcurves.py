@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array, Floats, Rows
 from retriever.lightcurve import EPOCH_COLUMNS, Lightcurve, TimeSystem
 from retriever.ragged import layout_name, pack_ragged, ranges, rows_of
 from retriever.schema import Column, Columns, Table, Tables
@@ -20,8 +21,6 @@ from retriever.statistics import ragged_cadence, ragged_moments
 
 __all__ = ["LIGHTCURVES", "LightcurveBatch", "LightcurveSet", "lightcurve_tables", "objects_of", "tables_of_objects"]
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 _TEXTS = ("band", "series", "flux_unit", "time_scale", "time_reference", "time_point")
 
@@ -135,7 +134,7 @@ class LightcurveBatch:
         first[some], last[some] = place[ends - self.n_usable[some]], place[ends - 1]
         return first, last
 
-    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+    def spread(self, values: Array) -> Array:
         """One value a light curve as one value an epoch."""
         return np.repeat(values, self.lengths)
 
@@ -144,7 +143,7 @@ class LightcurveBatch:
         sums = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
         return np.asarray(sums[self.offsets[1:]] - sums[self.offsets[:-1]])
 
-    def replace(self, **columns: NDArray[Any]) -> "LightcurveBatch":
+    def replace(self, **columns: Array) -> "LightcurveBatch":
         """A copy in which some columns differ or are new; what is derived of the others is kept."""
         new = LightcurveBatch(
             source=self.source, words=self.words, offsets=self.offsets, columns={**self.columns, **columns}
@@ -256,7 +255,7 @@ class LightcurveSet:
         """The same light curves with other columns."""
         return LightcurveSet(source=self.source, batches=tuple(batches), members=self.members)
 
-    def gather(self, of_batches: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    def gather(self, of_batches: Sequence[Array]) -> Array:
         """Values given for the light curves of each batch, in the order of all light curves."""
         if len(of_batches) == 1:
             return of_batches[0]

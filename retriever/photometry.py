@@ -3,10 +3,10 @@
 Pogson's relation ties them: ``mag = zero_point - 2.5 log10(flux)``. Errors are propagated to first order.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from retriever.arrays import Array, Floats
 
 __all__ = [
     "AB_ZERO_POINT_UJY",
@@ -18,7 +18,6 @@ __all__ = [
     "to_mjd",
 ]
 
-Floats = NDArray[np.float64]
 
 AB_ZERO_POINT_UJY = 23.9
 """Magnitude of one microjansky in the AB system (Oke & Gunn 1983, ApJ 266, 713)."""
@@ -83,7 +82,7 @@ def flux_to_mag(flux: ArrayLike, flux_err: ArrayLike, zero_point: float | Floats
     return zero_point - 2.5 * np.log10(positive), _POGSON * flux_err / positive
 
 
-def to_mjd(time: NDArray[Any], time_format: str) -> Floats:
+def to_mjd(time: Array, time_format: str) -> Floats:
     """Turn times of a survey's format into MJD, in the time scale they had.
 
     Examples

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array, Rows
 from retriever.schema import Columns, Tables
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "select_items",
     "unpack_ragged",
 ]
-
-Rows = NDArray[np.int64]
 
 
 _LONG = ("rows", "epochs", "scores", "simulated_epochs", "headers")
@@ -46,7 +44,7 @@ def layout_name(name: str, layout: int) -> str:
     return f"{name}_{layout}" if layout else name
 
 
-def pack_ragged(name: str, items: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[Tables, Columns]:
+def pack_ragged(name: str, items: Sequence[Mapping[str, Array]]) -> tuple[Tables, Columns]:
     """Lay items of equally long columns one after the other.
 
     Returns

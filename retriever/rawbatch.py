@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.identity import DIGEST_CHARS, Digests
 from retriever.ragged import layout_name, pack_ragged, ranges, unpack_ragged
 from retriever.rawtable import Column, RawPhotometry, RawTable
@@ -150,7 +150,7 @@ def _views(tables: Tables, layout: int) -> list[_View]:
     return views
 
 
-def _bytes(column: NDArray[Any]) -> memoryview:
+def _bytes(column: Array) -> memoryview:
     return np.ascontiguousarray(column).reshape(-1).view(np.uint8).data if column.size else memoryview(b"")
 
 

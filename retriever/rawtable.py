@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import DataError
 from retriever.identity import digest_bytes
 
-__all__ = ["Column", "RawPhotometry", "RawTable"]
+__all__ = ["RawPhotometry", "RawTable"]
 
-Column = NDArray[Any]
 """A numpy array, or a masked array where the survey marked values as missing."""
 
 
@@ -44,7 +43,7 @@ class RawTable:
     1
     """
 
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Array]
     units: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[str, ...] = ()
     origin: str = ""
@@ -98,7 +97,7 @@ def _schema(kinds: tuple[tuple[str, np.dtype[Any], tuple[int, ...], bool, str], 
     return json.dumps([[name, kind.str, list(shape), masked, unit] for name, kind, shape, masked, unit in kinds])
 
 
-def _native(name: str, column: Column) -> Column:
+def _native(name: str, column: Array) -> Array:
     array = np.ma.asanyarray(column) if np.ma.isMaskedArray(column) else np.asarray(column)
     if array.ndim == 0:
         raise DataError(f"column {name!r} is a single value; a raw table needs one value a row")

@@ -10,13 +10,13 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import StoreError
 
 __all__ = ["NUMPY_KINDS", "REQUIRED", "Column", "Columns", "Table", "Tables", "column", "table_of"]
 
-Columns = dict[str, NDArray[Any]]
+Columns = dict[str, Array]
 """Columns of one length by name."""
 
 Tables = dict[str, Columns]
@@ -92,7 +92,7 @@ class Table:
         """Units of the columns that have one."""
         return {spec.name: spec.unit for spec in self.columns if spec.unit}
 
-    def completed(self, columns: Mapping[str, NDArray[Any]], n: int) -> Columns:
+    def completed(self, columns: Mapping[str, Array], n: int) -> Columns:
         """The declared columns, with defaults for those that an older file does not have.
 
         Raises

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array, Floats
 from retriever.astrometry import moved
 from retriever.errors import CatalogError, nearest
 from retriever.identity import Digests, digest_bytes, digest_each
 
 __all__ = ["PLACE_ARCSEC", "Source", "SourceTable"]
 
-Floats = NDArray[np.float64]
 
 PLACE_ARCSEC = 0.1
 """Two positions closer than about this ask an archive for the same place."""
@@ -117,7 +117,7 @@ class SourceTable:
     mag_err: Floats
     band: NDArray[np.str_]
     aliases: tuple[tuple[str, ...], ...] = ()
-    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    extra: Mapping[str, Array] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reference: str = ""

@@ -1,11 +1,11 @@
 """The standard search of one source."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.detection import Analyzed, Detection, Properties
 from retriever.interfaces import Finder, Quality
 from retriever.lifting import AnalyzedBatch, assess_batch, find_in_batch, gather_events
@@ -102,7 +102,7 @@ def _many_properties(lightcurves: LightcurveSet, detections: Columns) -> Columns
     }
 
 
-def _first_highest(values: NDArray[Any], start: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_highest(values: Array, start: NDArray[np.int64]) -> NDArray[np.int64]:
     """Position of the first highest value of each group."""
     top = np.repeat(np.maximum.reduceat(values, start), np.diff(start, append=values.size))
     highest = np.flatnonzero(values == top)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.astrometry import moved, separation_arcsec
 from retriever.source import SourceTable
 
 __all__ = ["Matches", "cone", "match", "nearest_row", "places_at"]
-
-Floats = NDArray[np.float64]
 
 
 def places_at(sources: SourceTable, year: float) -> tuple[Floats, Floats]:

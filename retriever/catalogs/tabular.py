@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.catalogs.where import columns_in, rows_where
 from retriever.errors import CatalogError, FileFormatError
 from retriever.identity import random_stream
@@ -15,8 +16,6 @@ from retriever.rawtable import Column, RawTable
 from retriever.source import SourceTable
 
 __all__ = ["CatalogColumns", "Loaded", "Magnitude", "TableCatalog"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.detection import Detection
 from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
@@ -14,8 +15,6 @@ from retriever.schema import Columns
 from retriever.statistics import connected_run
 
 __all__ = ["PeakFinder", "Runs", "find_runs"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

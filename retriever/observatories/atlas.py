@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for, token_for
 from retriever.client.http import Client, about
@@ -107,7 +107,7 @@ class ATLASObservatory:
             }
         return {**asked, **self._selection}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n = len(sources)
         ra, dec = places(sources, None)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.observatories.requests import NOT_ASKED, request_text
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
@@ -39,7 +39,7 @@ def reason_not_to_ask(
 
 def reasons_not_to_ask(
     sources: SourceTable, *, min_dec: float | None = None, max_dec: float | None = None, max_mag: float | None = None
-) -> NDArray[Any]:
+) -> Array:
     """The same for a table, as a column of requests: None where the survey is asked.
 
     Examples

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import DataError
 from retriever.identity import random_stream
 from retriever.interfaces import NO_RESULT, each
@@ -97,7 +98,7 @@ class DemoObservatory:
         mag = {"mag": float(np.round(source.mag, 6))} if np.isfinite(source.mag) else {}
         return {"name": source.name, "ra": ra, "dec": dec, **mag, **self._parameters()}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         ra, dec = places(sources, None)
         mag = np.ma.masked_invalid(np.round(sources.mag, 6))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import ConfigError, FileFormatError, nearest
 from retriever.fits_folder import existing_folder
 from retriever.formats import read_table
@@ -58,7 +58,7 @@ class FolderObservatory:
         """Which files are looked for: by name and aliases, pattern, and column."""
         return {"name": source.name, **other_names(source), "pattern": self.pattern, "key": self.key}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n = len(sources)
         fixed = {"pattern": constant(self.pattern, n), "key": constant(self.key, n)}
@@ -173,7 +173,7 @@ def other_names(source: Source) -> dict[str, list[str]]:
     return {"aliases": sorted(set(source.aliases))} if source.aliases else {}
 
 
-def alias_column(sources: SourceTable) -> dict[str, NDArray[Any]]:
+def alias_column(sources: SourceTable) -> dict[str, Array]:
     """The same for a table."""
     if not any(sources.aliases):
         return {}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.astrometry import separation_arcsec
 from retriever.client.http import Client, about
 from retriever.errors import ConfigError, FetchError
@@ -101,7 +101,7 @@ class TESSObservatory:
             by_place |= {"mag": float(np.round(source.mag, 6)), "max_mag_difference": self.max_mag_difference}
         return {**by_place, **self._wanted}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n = len(sources)
         numbers = np.array([_number(TIC, names) or None for names in _all_names(sources)], object)
@@ -196,7 +196,7 @@ class KeplerObservatory:
         ra, dec = place(source, TIC_EPOCH)
         return {"ra": ra, "dec": dec, "radius": self.radius, **self._wanted}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n = len(sources)
         targets = np.array([_target(names) or None for names in _all_names(sources)], object)

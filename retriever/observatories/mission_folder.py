@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from retriever.arrays import Array
 from retriever.fits_folder import archive_files, existing_folder
 from retriever.interfaces import NO_RESULT, each
 from retriever.observatories.folder import alias_column, other_names, read_files, states_of
@@ -45,7 +44,7 @@ class MissionFolderObservatory:
         """Which files are looked for: those whose headers name the star."""
         return {"name": source.name, **other_names(source), "telescope": self.telescope}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         telescope = constant(self.telescope, len(sources))
         return {"name": sources.name, **alias_column(sources), "telescope": telescope}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array, Floats
 from retriever.astrometry import moved
 from retriever.errors import ConfigError
 from retriever.identity import Digests, digest_each
@@ -33,7 +34,6 @@ __all__ = [
 NOT_ASKED = "not asked"
 """The only key of the request of a source that the archive is not asked for; its value is the reason."""
 
-Floats = NDArray[np.float64]
 
 _ROWS_AT_ONCE = 1 << 16
 
@@ -151,7 +151,7 @@ def place(source: Source, year: float | None, decimals: int = 6) -> tuple[float,
     return float(ra[0]), float(dec[0])
 
 
-def constant(value: Any, n: int) -> NDArray[Any]:
+def constant(value: Any, n: int) -> Array:
     """A column of a request that has one JSON value for all sources.
 
     Examples
@@ -204,7 +204,7 @@ def _all_encoded(observatory: Observatory, sources: SourceTable) -> Iterator[byt
         yield from _encoded_rows(sources.name[piece], {key: column[piece] for key, column in columns.items()})
 
 
-def _encoded_rows(names: NDArray[np.str_], columns: Mapping[str, NDArray[Any]]) -> list[bytes]:
+def _encoded_rows(names: NDArray[np.str_], columns: Mapping[str, Array]) -> list[bytes]:
     """Requests of some rows, encoded; those that have the same keys together."""
     present = {key: _present(column) for key, column in columns.items()}
     asked = ~present[NOT_ASKED] if NOT_ASKED in present else np.ones(names.size, np.bool_)
@@ -221,7 +221,7 @@ def _encoded_rows(names: NDArray[np.str_], columns: Mapping[str, NDArray[Any]]) 
     return rows_encoded
 
 
-def _encoded_alike(names: NDArray[np.str_], columns: Mapping[str, NDArray[Any]]) -> list[bytes]:
+def _encoded_alike(names: NDArray[np.str_], columns: Mapping[str, Array]) -> list[bytes]:
     """Requests of rows that have all of the keys: numbers in one block, all else filled into one template."""
     numbers: dict[str, Floats] = {}
     parts: list[str] = []
@@ -257,7 +257,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
-def _present(column: NDArray[Any]) -> NDArray[np.bool_]:
+def _present(column: Array) -> NDArray[np.bool_]:
     """Rows whose request has the key: neither masked nor None."""
     rows = ~np.ma.getmaskarray(column)
     if column.dtype.kind == "O" and column.strides != (0,):

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.client.http import Client, about
 from retriever.client.inbox import Answer
 from retriever.client.tap import ask_tap, quoted
@@ -112,11 +112,11 @@ class TAPObservatory:
         facts = {"name": source.name, "id": number, "ra": ra, "dec": dec}
         return {**{key: value for key, value in facts.items() if key in self._used}, **self._shared}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n, used = len(sources), self._used
         ra, dec = places(sources, self.epoch)
-        columns: dict[str, NDArray[Any]] = {"name": sources.name, "ra": ra, "dec": dec}
+        columns: dict[str, Array] = {"name": sources.name, "ra": ra, "dec": dec}
         reasons = reasons_not_to_ask(sources, min_dec=self.min_dec, max_dec=self.max_dec, max_mag=self.max_mag)
         if self.id_pattern:
             names = zip(sources.name.tolist(), sources.aliases or ((),) * n, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for
 from retriever.client.http import Client, about
@@ -91,7 +92,7 @@ class ZTFObservatory:
         ra, dec = place(source, MIDDLE_YEAR)
         return {"ra": ra, "dec": dec, "radius": float(self._radii(source)[0]), **self._selection()}
 
-    def request_columns(self, sources: SourceTable) -> dict[str, NDArray[Any]]:
+    def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n = len(sources)
         oids = np.full(n, None, object)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Rows
 from retriever.graph import Stage
 from retriever.outcome import Outcome
 from retriever.pipeline.cutting import Task
@@ -16,7 +17,7 @@ from retriever.source import SourceTable
 
 __all__ = ["make_job", "make_loads"]
 
-Rows = NDArray[np.int64]
+
 Segments = Mapping[int, SegmentRow]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.graph import Stage
 from retriever.identity import Digests, digest_each, join_digests
 from retriever.outcome import Outcome
@@ -318,7 +319,7 @@ def _matched(
     outcome, segment = products.outcome[entries], products.segment[entries]
     counts = (outcome == Outcome.FAILED) | np.isin(segment, ids)
 
-    def spread(values: NDArray[Any], fill: Any) -> NDArray[Any]:
+    def spread(values: Array, fill: Any) -> Array:
         column = np.full(n, fill, values.dtype)
         column[np.flatnonzero(known)[counts]] = values[counts]
         return column

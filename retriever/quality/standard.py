@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.astrometry import offsets_arcsec
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveBatch
@@ -13,8 +14,6 @@ from retriever.source import Source
 from retriever.statistics import ragged_moments, robust_moments
 
 __all__ = ["StandardQuality", "position_offset", "position_offsets"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

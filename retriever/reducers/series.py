@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array, Rows
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
 from retriever.lightcurves import LightcurveBatch
@@ -17,8 +18,6 @@ from retriever.rawtable import Column
 from retriever.schema import Columns
 
 __all__ = ["cut", "cut_many", "floats", "group_rows", "integers", "numbered", "words_of"]
-
-Rows = NDArray[np.int64]
 
 
 def floats(column: Column, name: str) -> NDArray[np.float64]:
@@ -79,7 +78,7 @@ def _word(value: Any) -> str:
 
 def cut(
     groups: Sequence[tuple[tuple[str, ...], Rows]],
-    columns: Mapping[str, NDArray[Any]],
+    columns: Mapping[str, Array],
     *,
     gap: float,
     **common: Any,
@@ -136,9 +135,7 @@ def numbered(lightcurves: list[Lightcurve]) -> tuple[Lightcurve, ...]:
 _OWN = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec")
 
 
-def _piece(
-    band: str, series: str, rows: Rows, columns: Mapping[str, NDArray[Any]], common: Mapping[str, Any]
-) -> Lightcurve:
+def _piece(band: str, series: str, rows: Rows, columns: Mapping[str, Array], common: Mapping[str, Any]) -> Lightcurve:
     whole = rows.size == columns["time"].size and rows[0] == 0 and (np.diff(rows) == 1).all()
     taken = {name: column if whole else column[rows] for name, column in columns.items()}
     own: dict[str, Any] = {name: taken.pop(name) for name in _OWN if name in taken}
@@ -167,7 +164,7 @@ def cut_many(
     raw: RawBatch,
     band: tuple[NDArray[np.str_], NDArray[np.int64]],
     series: tuple[NDArray[np.str_], NDArray[np.int64]],
-    columns: Mapping[str, NDArray[Any]],
+    columns: Mapping[str, Array],
     *,
     gap: float,
     words: Mapping[str, Any],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import ConfigError, DataError, nearest
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.lightcurves import LightcurveBatch
@@ -164,14 +165,14 @@ class StandardReducer:
 
     def _epochs(
         self, rows: Mapping[str, Column], n: int, names: "Columns", zero_point: float, origin: str = ""
-    ) -> dict[str, NDArray[Any]]:
+    ) -> dict[str, Array]:
         """Columns of `Lightcurve` from those of raw tables."""
 
         def numbers(name: str) -> NDArray[np.float64]:
             return floats(_column(rows, name, origin), name)
 
         exptime = np.nan if self.exptime is None else self.exptime
-        data: dict[str, NDArray[Any]] = {"time": to_mjd(numbers(names.time), self.time_format)}
+        data: dict[str, Array] = {"time": to_mjd(numbers(names.time), self.time_format)}
         data["exptime"] = numbers(names.exptime) if names.exptime else np.full(n, exptime, np.float64)
         values = numbers(names.mag or names.flux)
         error = names.mag_err if names.mag else names.flux_err

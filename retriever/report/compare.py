@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import StoreError
 from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
 from retriever.report.parameters import changed_modules, code_of_version, differing, is_comparable
@@ -168,7 +169,7 @@ def _products(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
     }
 
 
-def _within(first: VersionFolder, second: VersionFolder, changed: Mapping[str, NDArray[Any]]) -> int:
+def _within(first: VersionFolder, second: VersionFolder, changed: Mapping[str, Array]) -> int:
     """How many sources with other raw data have light curves whose rows agree within the tolerance."""
     n = len(changed["source"])
     if n == 0:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retriever.arrays import Array, Rows
 
 __all__ = ["TOLERANCE", "Agreement", "agreement", "all_pairs", "counts", "pairs", "row_ids", "split_by_value"]
 
@@ -15,8 +16,8 @@ TOLERANCE = 1e-12
 For values near 0 it is absolute: `TOLERANCE` times the largest value of the column, or times 1 where that is less.
 """
 
-Rows = NDArray[np.int64]
-Columns = Mapping[str, NDArray[Any]]
+
+Columns = Mapping[str, Array]
 
 
 class Agreement(IntEnum):
@@ -46,7 +47,7 @@ def row_ids(tables: Sequence[Columns], columns: Sequence[str]) -> list[Rows]:
     return np.split(ids, np.cumsum(sizes)[:-1])
 
 
-def _plain(values: NDArray[Any]) -> NDArray[Any]:
+def _plain(values: Array) -> Array:
     return values.astype(np.str_) if values.dtype.kind == "O" else values
 
 

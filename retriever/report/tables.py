@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import StoreError
 from retriever.identity import canonical_hash
 from retriever.lightcurves import LightcurveSet
@@ -270,7 +271,7 @@ def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, Any], d
     return sorted_columns, units
 
 
-def _typed(values: NDArray[Any], kind: type) -> NDArray[Any]:
+def _typed(values: Array, kind: type) -> Array:
     return values.astype(np.str_) if kind is str else values
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.detection import Injection, Simulated
 from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
@@ -21,7 +22,7 @@ from retriever.statistics import median, ragged_medians
 
 __all__ = ["EventSimulator", "Injected", "inject_events", "inject_events_many"]
 
-Floats = NDArray[np.float64]
+
 Profile = Callable[[Floats, Any], Floats]
 
 

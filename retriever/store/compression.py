@@ -7,10 +7,11 @@ stored. The result is an ordinary zlib stream, which every HDF5 library reads by
 """
 
 import zlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retriever.arrays import Array
 
 __all__ = ["deflated_planes", "deflated_records"]
 
@@ -25,7 +26,7 @@ _STORED = 65535
 """Most bytes in a stored block of a deflate stream (RFC 1951)."""
 
 
-def deflated_planes(values: NDArray[Any]) -> bytes | None:
+def deflated_planes(values: Array) -> bytes | None:
     """A column's bytes after HDF5's shuffle and deflate filters; None where it gains too little.
 
     Examples
@@ -50,7 +51,7 @@ def deflated_planes(values: NDArray[Any]) -> bytes | None:
     return stream if len(stream) <= LEAST_GAIN * values.nbytes else None
 
 
-def deflated_records(table: NDArray[Any]) -> bytes | None:
+def deflated_records(table: Array) -> bytes | None:
     """A table's bytes after HDF5's deflate filter; None where it gains too little."""
     if table.nbytes < 4 * LEAST_BYTES:
         return None

@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5p, h5s, h5t
 
+from retriever.arrays import Array
 from retriever.errors import SegmentError, StoreError
 from retriever.identity import DIGEST_CHARS
 from retriever.ragged import is_long
@@ -48,7 +49,7 @@ __all__ = [
 FORMAT = 2
 """Number of the segment format; a reader refuses a higher one."""
 
-Table = Mapping[str, np.ndarray[Any, Any]]
+Table = Mapping[str, Array]
 """Columns of one length by name."""
 
 
@@ -155,7 +156,7 @@ def _unescape(name: str) -> str:
     return "" if name == "%" else unquote(name)
 
 
-def _write_attribute(file: Any, name: str, value: np.ndarray[Any, Any], kind: Any) -> None:
+def _write_attribute(file: Any, name: str, value: Array, kind: Any) -> None:
     h5a.create(file, name.encode(), kind, h5s.create(h5s.SCALAR)).write(value, mtype=kind)
 
 
@@ -197,7 +198,7 @@ def _write_dataset(parent: Any, name: str, values: Any, kind: Any, stream: bytes
     dataset.write_direct_chunk((0,) * values.ndim, stream)
 
 
-def _for_disk(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
+def _for_disk(values: Array) -> tuple[Array, Any]:
     if values.dtype.kind in "US":
         return _text_for_disk(values)
     return values, _hdf5_type(values.dtype)
@@ -208,12 +209,12 @@ def _hdf5_type(dtype: np.dtype[Any]) -> Any:
     return h5t.py_create(dtype, logical=True)
 
 
-def _write_column(group: Any, name: str, values: np.ndarray[Any, Any]) -> None:
+def _write_column(group: Any, name: str, values: Array) -> None:
     values, kind = _for_disk(values)
     _write_dataset(group, name, values, kind, deflated_planes(values), shuffled=True)
 
 
-def _text_for_disk(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
+def _text_for_disk(values: Array) -> tuple[Array, Any]:
     """Fixed-width bytes for text; the character set of the HDF5 type tells str (UTF-8) from bytes (ASCII)."""
     is_str = values.dtype.kind == "U"
     if is_str:
@@ -227,7 +228,7 @@ def _text_for_disk(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], 
     return values, kind
 
 
-def _utf8(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _utf8(values: Array) -> Array:
     width = values.dtype.itemsize // 4
     if width == 0 or values.size == 0:
         return np.zeros(values.shape, f"S{max(width, 1)}")
@@ -348,12 +349,12 @@ def _read_table(node: Any) -> dict[str, Any]:
     return {_unescape(name): _from_disk(node[name][()], node[name].id.get_type()) for name in node}
 
 
-def _from_disk(values: np.ndarray[Any, Any], kind: Any) -> np.ndarray[Any, Any]:
+def _from_disk(values: Array, kind: Any) -> Array:
     values = np.ascontiguousarray(values)
     return _decoded(values) if values.dtype.kind == "S" and kind.get_cset() == h5t.CSET_UTF8 else values
 
 
-def _decoded(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _decoded(values: Array) -> Array:
     width = values.dtype.itemsize
     raw = np.ascontiguousarray(values).view(np.uint8).reshape(*values.shape, width)
     if values.size and raw.max() < 128:
