@@ -25,6 +25,7 @@ PAGES = [
     ROOT / "docs" / "clusters.md",
     ROOT / "docs" / "archives.md",
     ROOT / "docs" / "add-a-survey.md",
+    ROOT / "docs" / "python.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
