@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from retriever.arrays import Array
 from retriever.errors import FileFormatError, nearest
-from retriever.rawtable import Column, RawTable
+from retriever.rawtable import RawTable
 
 __all__ = ["SUFFIXES", "primary_header", "read_aperture", "read_bytes", "read_table"]
 
@@ -181,7 +182,7 @@ def _read_votable(file: File, path: Path, columns: Columns) -> RawTable:
 
 
 def _from_astropy(table: Any, path: Path, columns: Columns) -> RawTable:
-    found: dict[str, Column] = {}
+    found: dict[str, Array] = {}
     units = {}
     for name in _chosen(table.colnames, columns, path):
         column = table[name]
@@ -192,7 +193,7 @@ def _from_astropy(table: Any, path: Path, columns: Columns) -> RawTable:
     return RawTable(columns=found, units=units, headers=tuple(map(str, comments)), origin=path.name)
 
 
-def _plain_column(column: Any, name: str, path: Path) -> Column:
+def _plain_column(column: Any, name: str, path: Path) -> Array:
     masked = hasattr(column, "mask") and bool(np.any(column.mask))
     data = np.asarray(column.filled("") if masked and column.dtype.kind in "OU" else np.ma.getdata(column))
     if data.dtype.kind == "O":
@@ -224,7 +225,7 @@ def _from_arrow(table: Any, path: Path, columns: Columns, comments: tuple[str, .
     )
 
 
-def _arrow_column(column: Any, name: str, path: Path) -> Column:
+def _arrow_column(column: Any, name: str, path: Path) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -251,7 +252,7 @@ def _arrow_column(column: Any, name: str, path: Path) -> Column:
     return np.ma.MaskedArray(values, mask=mask) if mask is not None else np.asarray(values)
 
 
-def _arrow_texts(column: Any) -> Column:
+def _arrow_texts(column: Any) -> Array:
     """Text of fixed width, piece by piece, so that a million texts are not all Python objects at once."""
     import pyarrow.compute as pc
 
@@ -274,7 +275,7 @@ def _read_fits(file: File, path: Path, columns: Columns) -> RawTable:
         table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
         if table is None:
             raise FileFormatError(f"{path} has no table extension; fetch or make it again")
-        found: dict[str, Column] = {}
+        found: dict[str, Array] = {}
         specs = {spec.name: spec for spec in table.columns}
         for name in _chosen(table.columns.names, columns, path):
             data = np.asarray(table.data[name])
@@ -368,7 +369,7 @@ def _hdf5_table(group: Any) -> Any:
     return next((node for node in inside if node is not None), None)
 
 
-def _hdf5_column(values: Any, name: str, path: Path) -> Column:
+def _hdf5_column(values: Any, name: str, path: Path) -> Array:
     data = np.asarray(values)
     if data.dtype.kind == "O":
         texts = [value.decode() if isinstance(value, bytes) else value for value in data.tolist()]

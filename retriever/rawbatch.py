@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retriever.arrays import Array
 from retriever.identity import DIGEST_CHARS, Digests
 from retriever.ragged import layout_name, pack_ragged, ranges, unpack_ragged
-from retriever.rawtable import Column, RawPhotometry, RawTable
+from retriever.rawtable import RawPhotometry, RawTable
 from retriever.schema import Columns, Tables
 
 __all__ = ["RawAnswers", "RawBatch", "digest_raw", "pack_columns", "pack_raw", "unpack_raw"]
@@ -37,7 +37,7 @@ class RawBatch:
     n_sources: int
     source: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Array]
 
     @classmethod
     def read(cls, tables: Tables, n_sources: int) -> "RawBatch | None":
@@ -51,7 +51,7 @@ class RawBatch:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         whole = np.array_equal(index["first"], offsets[:-1]) and all(len(col) == offsets[-1] for col in rows.values())
         chosen = slice(None) if whole else ranges(index["first"], lengths)
-        columns: dict[str, Column] = {
+        columns: dict[str, Array] = {
             key: np.ma.MaskedArray(values[chosen], mask=masks[key][chosen]) if key in masks else values[chosen]
             for key, values in rows.items()
         }

@@ -54,6 +54,9 @@ class RawTable:
             raise DataError(f"columns of {self.origin or 'a raw table'} differ in length; the table is damaged")
         object.__setattr__(self, "columns", native)
 
+    def __repr__(self) -> str:
+        return f"<RawTable {self.origin}: {self.n_rows} rows of {', '.join(self.columns)}>"
+
     @property
     def n_rows(self) -> int:
         """Number of rows."""

@@ -32,6 +32,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     ROOT / "outputs" / "README.md",
+    ROOT / "docs" / "python.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 

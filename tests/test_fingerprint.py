@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from retriever.errors import ConfigError
-from retriever.fingerprint import (
+from retriever.fingerprint.code_hashes import (
     code_of,
     definition_of,
     files_of,

@@ -23,6 +23,14 @@ def test_what_is_exported_is_there_and_documented(path: Path) -> None:
 
 
 def test_packages_hold_no_code() -> None:
-    for path in (ROOT / "retriever").rglob("__init__.py"):
+    for path in (ROOT / "retriever").glob("*/**/__init__.py"):
         kinds = {type(node).__name__ for node in ast.parse(path.read_text()).body}
         assert kinds <= {"Expr", "Assign"}, path
+
+
+def test_the_package_itself_holds_lazy_exports_only() -> None:
+    body = ast.parse((ROOT / "retriever" / "__init__.py").read_text()).body
+    assert {type(node).__name__ for node in body} == {"Expr", "ImportFrom", "Assign", "If"}
+    (exports,) = (node for node in body if isinstance(node, ast.If))
+    assert {type(node).__name__ for node in exports.body} == {"ImportFrom"}
+    assert [node.name for node in exports.orelse if isinstance(node, ast.FunctionDef)] == ["__getattr__", "__dir__"]

@@ -51,4 +51,8 @@ class Segments:
 def _read(path: Path, tables: tuple[str, ...]) -> dict[str, Any]:
     from retriever.store.segments import read
 
-    return read(path, tables)[1]
+    contents = read(path, tables)[1]
+    for columns in contents.values():
+        for column in columns.values():
+            column.flags.writeable = False  # what is handed out may be views of what is kept
+    return contents

@@ -165,10 +165,10 @@ class SourceInVersion:
         if observatory is not None and observatory not in names:
             raise ConfigError(f"{self._folder.name} has no observatory {observatory!r}{nearest(observatory, names)}")
         read = {"raw": self._raw, "reduced": self._reduced, "processed": self._processed, "simulated": self._simulated}
-        found: list[Any] = []
+        lightcurves: list[Any] = []
         for name in names if observatory is None else (observatory,):
-            found += read[level](name)
-        return tuple(found)
+            lightcurves += read[level](name)
+        return tuple(lightcurves)
 
     # ---- levels ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ __all__ = ["Version"]
 _MANY = 5000
 """Catalogs longer than this are not looked through for a name that is close to a wrong one."""
 
+_LISTED = 10
+"""Names of more sources than this are not listed in a message."""
+
 
 class Version:
     """A version, read from its folder alone; each table is read anew whenever it is asked for.
@@ -103,14 +106,14 @@ class Version:
         """
         self._refuse_unknown(name)
         with self._folder.open_table(name) as file:
-            there = file.schema_arrow.names
+            stored = file.schema_arrow.names
             if columns is None:
                 return frame_of(name, file.read())
-            known = {*there, *declared_defaults(name, None, dict.fromkeys(there), 0)}
+            known = {*stored, *declared_defaults(name, None, dict.fromkeys(stored), 0)}
             for column in columns:
                 if column not in known:
                     raise StoreError(f"table {name!r} of {self.name} has no column {column!r}{nearest(column, known)}")
-            return frame_of(name, file.read(columns=[key for key in columns if key in there]), list(columns))
+            return frame_of(name, file.read(columns=[key for key in columns if key in stored]), list(columns))
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self.tables:
@@ -184,7 +187,9 @@ class Version:
             other = name_of_alias(self._folder, name)
             if other is None:
                 names = self.table("sources", ["name"])["name"].tolist() if n <= _MANY else []
-                hint = nearest(name, names) or "; see version.sources"
+                hint = nearest(name, names)
+                if n > _LISTED and not hint.startswith(";"):
+                    hint = "; see version.sources"
                 raise StoreError(f"{self.name} has no source {name!r}{hint}")
             name, row = other, place_in_catalog(self._folder, other)[0]
         return SourceInVersion(self._folder, self._segments, name, row, n)

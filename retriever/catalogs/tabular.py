@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.arrays import Floats
+from retriever.arrays import Array, Floats
 from retriever.catalogs.where import columns_in, rows_where
 from retriever.errors import CatalogError, FileFormatError
 from retriever.identity import random_stream
-from retriever.rawtable import Column, RawTable
+from retriever.rawtable import RawTable
 from retriever.source import SourceTable
 
 __all__ = ["CatalogColumns", "Loaded", "Magnitude", "TableCatalog"]
@@ -144,7 +144,7 @@ class TableCatalog(ABC):
         skipped = int(known.size - kept.size)
         return self._sources(columns, ra[kept], dec[kept], magnitudes, skipped, loaded)
 
-    def _chosen(self, columns: Mapping[str, Column], n: int, where: str) -> NDArray[np.int64]:
+    def _chosen(self, columns: Mapping[str, Array], n: int, where: str) -> NDArray[np.int64]:
         rows = np.arange(n)
         if self.condition:
             rows = rows[rows_where(self.condition, columns, n)]
@@ -156,7 +156,7 @@ class TableCatalog(ABC):
 
     def _sources(
         self,
-        table: dict[str, Column],
+        table: dict[str, Array],
         ra: Floats,
         dec: Floats,
         magnitudes: list[Magnitude],
@@ -209,7 +209,7 @@ class TableCatalog(ABC):
         return [name for name in wanted if name]
 
 
-def _preferred(table: Mapping[str, Column], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, Any]:
+def _preferred(table: Mapping[str, Array], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, Any]:
     mag, mag_err, band = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, "U1")
     for magnitude in magnitudes:
         if not magnitude.mag:
@@ -224,7 +224,7 @@ def _preferred(table: Mapping[str, Column], magnitudes: list[Magnitude], n: int,
     return {"mag": mag, "mag_err": mag_err, "band": band}
 
 
-def _floats(column: Column, name: str, where: str) -> Floats:
+def _floats(column: Array, name: str, where: str) -> Floats:
     if column.dtype.kind not in "biuf":
         raise CatalogError(f"{where}: column {name!r} holds text where numbers are needed; map another column")
     values = np.ma.getdata(column).astype(np.float64)
@@ -233,12 +233,12 @@ def _floats(column: Column, name: str, where: str) -> Floats:
     return values
 
 
-def _taken(columns: Mapping[str, Column], rows: NDArray[np.int64], n: int) -> dict[str, Column]:
+def _taken(columns: Mapping[str, Array], rows: NDArray[np.int64], n: int) -> dict[str, Array]:
     """Some of n rows of all columns; all of them without a copy."""
     return dict(columns) if rows.size == n else {key: column[rows] for key, column in columns.items()}
 
 
-def _texts(column: Column) -> NDArray[np.str_]:
+def _texts(column: Array) -> NDArray[np.str_]:
     filled = np.ma.filled(column, _blank(column)) if np.ma.isMaskedArray(column) else column
     if filled.dtype.kind == "S":
         filled = np.char.decode(filled, "utf-8")
@@ -258,7 +258,7 @@ _TEXTS_AT_ONCE = 1 << 16
 """Texts to look at together: a copy of all of a million is not needed to strip some."""
 
 
-def _blank(column: Column) -> Any:
+def _blank(column: Array) -> Any:
     return {"f": np.nan, "U": "", "S": b"", "b": False}.get(column.dtype.kind, 0)
 
 

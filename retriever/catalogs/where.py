@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.errors import CatalogError, nearest
-from retriever.rawtable import Column
 
 __all__ = ["columns_in", "rows_where"]
 
@@ -42,7 +42,7 @@ def columns_in(expression: str) -> list[str]:
     return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called))
 
 
-def rows_where(expression: str, columns: Mapping[str, Column], n: int) -> NDArray[np.bool_]:
+def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray[np.bool_]:
     """Which rows fulfil an expression; where a value is missing, they do not.
 
     Raises

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from retriever.errors import ConfigError, StoreError
-from retriever.fingerprint import files_of, refuse_changed
+from retriever.fingerprint.code_hashes import files_of, refuse_changed
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.task import Job, JobResult, run_job
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from retriever import interfaces
 from retriever.batch import Components
-from retriever.fingerprint import code_of, definition_of
+from retriever.fingerprint.code_hashes import code_of, definition_of
 from retriever.graph import GRAPH, Graph, Stage
 from retriever.identity import canonical_hash
 from retriever.interfaces import describe

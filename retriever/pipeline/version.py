@@ -17,7 +17,7 @@ import numpy as np
 
 import retriever
 from retriever.errors import ConfigError, StoreError
-from retriever.fingerprint import definition_of, user_modules
+from retriever.fingerprint.code_hashes import definition_of, user_modules
 from retriever.identity import canonical_hash, digest_bytes
 from retriever.pipeline.recipe import Recipe, definitions_of, describe
 from retriever.report.tables import is_table

@@ -14,13 +14,12 @@ from retriever.lightcurve import Lightcurve, Reduction
 from retriever.lightcurves import LightcurveBatch
 from retriever.ragged import ranges
 from retriever.rawbatch import RawBatch
-from retriever.rawtable import Column
 from retriever.schema import Columns
 
 __all__ = ["cut", "cut_many", "floats", "group_rows", "integers", "numbered", "words_of"]
 
 
-def floats(column: Column, name: str) -> NDArray[np.float64]:
+def floats(column: Array, name: str) -> NDArray[np.float64]:
     """A column as floats, with NaN where the survey gave nothing."""
     if column.dtype.kind not in "biuf":
         raise DataError(f"column {name!r} holds {column.dtype}, not numbers; map another column")
@@ -30,7 +29,7 @@ def floats(column: Column, name: str) -> NDArray[np.float64]:
     return values
 
 
-def integers(column: Column, name: str) -> NDArray[np.int64]:
+def integers(column: Array, name: str) -> NDArray[np.int64]:
     """A column of quality bits as integers, with all 63 bits set where the survey gave nothing."""
     data = np.ma.getdata(column)
     if data.dtype.kind == "f":
@@ -44,7 +43,7 @@ def integers(column: Column, name: str) -> NDArray[np.int64]:
     return np.where(missing | np.ma.getmaskarray(column), np.iinfo(np.int64).max, bits)
 
 
-def group_rows(n: int, *keys: Column | None) -> list[tuple[tuple[str, ...], Rows]]:
+def group_rows(n: int, *keys: Array | None) -> list[tuple[tuple[str, ...], Rows]]:
     """Rows that share their keys, in order of keys; a key that is not there is "" for all of the n rows.
 
     Examples
@@ -142,7 +141,7 @@ def _piece(band: str, series: str, rows: Rows, columns: Mapping[str, Array], com
     return Lightcurve(band=band, series=series, extra=taken, **own, **common)
 
 
-def words_of(key: Column | None, n: int) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+def words_of(key: Array | None, n: int) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     """Words of a column and the word of each row, by number; "" for all rows where there is no column.
 
     Examples

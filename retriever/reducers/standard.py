@@ -13,7 +13,7 @@ from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.lightcurves import LightcurveBatch
 from retriever.photometry import AB_ZERO_POINT_UJY, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
 from retriever.rawbatch import RawBatch
-from retriever.rawtable import Column, RawPhotometry, RawTable
+from retriever.rawtable import RawPhotometry, RawTable
 from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, numbered, words_of
 from retriever.schema import Columns as TableColumns
 from retriever.source import Source
@@ -164,7 +164,7 @@ class StandardReducer:
         )
 
     def _epochs(
-        self, rows: Mapping[str, Column], n: int, names: "Columns", zero_point: float, origin: str = ""
+        self, rows: Mapping[str, Array], n: int, names: "Columns", zero_point: float, origin: str = ""
     ) -> dict[str, Array]:
         """Columns of `Lightcurve` from those of raw tables."""
 
@@ -199,7 +199,7 @@ class StandardReducer:
         return kept
 
 
-def _column(rows: Mapping[str, Column], name: str, origin: str = "") -> Column:
+def _column(rows: Mapping[str, Array], name: str, origin: str = "") -> Array:
     if name not in rows:
         raise DataError(
             f"{origin or 'the raw table'} has no column {name!r}{nearest(name, rows)}; "

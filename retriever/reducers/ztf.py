@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.astrometry import julian_year, separation_arcsec
 from retriever.errors import DataError, nearest
 from retriever.lightcurve import Reduction, TimeSystem
 from retriever.photometry import AB_ZERO_POINT_UJY, mag_to_flux
-from retriever.rawtable import Column, RawPhotometry, RawTable
+from retriever.rawtable import RawPhotometry, RawTable
 from retriever.reducers.series import cut, floats, group_rows, integers
 from retriever.source import Source
 from retriever.statistics import median
@@ -95,12 +96,12 @@ class ZTFReducer:
         return ""
 
 
-def _joined(columns: list[Column]) -> np.ma.MaskedArray[Any, Any]:
+def _joined(columns: list[Array]) -> np.ma.MaskedArray[Any, Any]:
     mask = np.concatenate([np.ma.getmaskarray(column) for column in columns])
     return np.ma.MaskedArray(np.concatenate([np.ma.getdata(column) for column in columns]), mask=mask)
 
 
-def _column(table: RawTable, name: str) -> Column:
+def _column(table: RawTable, name: str) -> Array:
     if name not in table.columns:
         raise DataError(
             f"{table.origin or 'the table'} has no column {name!r}{nearest(name, table.columns)}; is it of ZTF?"

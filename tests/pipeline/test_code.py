@@ -104,7 +104,7 @@ def test_words_recompute_nothing_and_lines_what_stands_on_them(copy: Path) -> No
 
 KEYS = """
 import json
-from retriever.fingerprint import fingerprint
+from retriever.fingerprint.code_hashes import fingerprint
 parts = {
     "reduce": ["reducers.standard:StandardReducer"],
     "analyze": ["analysis.standard:StandardAnalysis", "quality.standard:StandardQuality", "finders.peak:PeakFinder"],
