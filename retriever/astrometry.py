@@ -44,7 +44,7 @@ def place_in(text: str) -> tuple[float, float] | None:
     return (ra, dec) if ra < 360 and abs(dec) <= 90 else None
 
 
-def moved(ra: Any, dec: Any, pmra: Any, pmdec: Any, years: Any) -> tuple[Floats, Floats]:
+def moved(ra: object, dec: object, pmra: object, pmdec: object, years: object) -> tuple[Floats, Floats]:
     """Move positions by their proper motion, along great circles.
 
     Radial motion and parallax are left out; both are far below an arc second for all known stars over a century

@@ -153,7 +153,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _dataclass_inside(hint: Any) -> type | None:
+def _dataclass_inside(hint: object) -> type | None:
     """The dataclass that a field holds, by itself or as the values of a mapping."""
     if get_origin(hint) is dict:
         hint = get_args(hint)[1]
@@ -259,7 +259,7 @@ def holds_password(text: str) -> bool:
     return re.search(r"://[^/\s:@]*:[^/\s@]+@", text) is not None
 
 
-def _refuse_secrets(node: Any, where: str) -> None:
+def _refuse_secrets(node: object, where: str) -> None:
     if isinstance(node, Mapping):
         for key, value in node.items():
             address = f"{where}.{key}" if where else str(key)

@@ -3,7 +3,6 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from retriever.errors import ConfigError, FileFormatError
 from retriever.formats import primary_header
@@ -93,5 +92,5 @@ def _facts(path: str, mtime_ns: int, telescope: str) -> ArchiveFile:
     )
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")

@@ -120,7 +120,7 @@ def _read_csv(file: File, path: Path, columns: Columns) -> RawTable:
         start = end
     if not data[start:].strip():
         raise FileFormatError(f"{path} is empty: it has not even the names of columns; fetch or make it again")
-    options: dict[str, Any] = {"parse_options": csv.ParseOptions(delimiter=delimiter, newlines_in_values=False)}
+    options: dict[str, object] = {"parse_options": csv.ParseOptions(delimiter=delimiter, newlines_in_values=False)}
     body = pa.py_buffer(data[start:])
     convert = csv.ConvertOptions(null_values=_MISSING)
     table = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
@@ -155,7 +155,7 @@ def _not_quite_integers(table: Any, body: Any, options: dict[str, Any]) -> dict[
     }
 
 
-def _text_of(file: File) -> Any:
+def _text_of(file: File) -> object:
     return file.getvalue().decode("utf-8", "replace") if isinstance(file, io.BytesIO) else file
 
 
@@ -315,7 +315,7 @@ def read_aperture(data: bytes, name: str) -> list[RawTable]:
             ]
 
 
-def primary_header(path: Path) -> dict[str, Any]:
+def primary_header(path: Path) -> dict[str, object]:
     """Values of a FITS file's primary header by keyword, without reading the rest.
 
     Raises

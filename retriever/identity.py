@@ -31,7 +31,7 @@ Digests = NDArray[np.bytes_]
 """Digests in hexadecimal characters (dtype S32); empty where there is none."""
 
 
-def canonical_hash(value: Any) -> str:
+def canonical_hash(value: object) -> str:
     """Hash plain data: None, bool, int, float, str, bytes, sequences, sets and mappings of them.
 
     Parameters
@@ -64,7 +64,7 @@ def canonical_hash(value: Any) -> str:
     return hasher.hexdigest()
 
 
-def _encode(value: Any) -> Iterable[bytes]:
+def _encode(value: object) -> Iterable[bytes]:
     if value is None:
         yield b"N;"
     elif isinstance(value, bool):

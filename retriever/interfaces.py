@@ -56,7 +56,7 @@ __all__ = [
     "no_result_with",
 ]
 
-NO_RESULT: Mapping[str, Any] = {"result": False}
+NO_RESULT: Mapping[str, object] = {"result": False}
 """Field metadata of a parameter that cannot change a result, such as the folder that files lie in."""
 
 

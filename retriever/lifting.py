@@ -6,7 +6,6 @@ method (``assess_many``, ``find_many``, ...; see `retriever.interfaces`), which 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -97,7 +96,7 @@ def _view(batch: LightcurveBatch, k: int) -> Lightcurve:
     return lightcurve
 
 
-def _joined(items: Sequence[Mapping[str, Any]]) -> Columns:
+def _joined(items: Sequence[Mapping[str, object]]) -> Columns:
     """Columns of all items one after the other."""
     arrays: list[dict[str, Array]] = [{name: np.asarray(column) for name, column in item.items()} for item in items]
     kinds = {tuple((name, column.dtype, column.shape[1:]) for name, column in item.items()) for item in arrays}

@@ -120,7 +120,7 @@ def column(unit: str, description: str, *, default: Any = MISSING) -> Any:
 
 def table_of(kind: type, name: str, order: tuple[str, ...]) -> Table:
     """The table that a record's fields declare; they are described in its docstring too."""
-    by_name: Mapping[Any, type] = {
+    by_name: Mapping[object, type] = {
         "int": int,
         "float": float,
         "bool": bool,

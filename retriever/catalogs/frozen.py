@@ -234,7 +234,7 @@ def _n_rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _rows_by(key: str, path: Path) -> dict[Any, Sequence[Any]]:
+def _rows_by(key: str, path: Path) -> dict[object, Sequence[object]]:
     table = read_table(path)
     columns = [column.tolist() for column in table.columns.values()]
     return {name: repr(row) for name, *row in zip(table.columns[key].tolist(), *columns, strict=True)}

@@ -209,7 +209,7 @@ class TableCatalog(ABC):
         return [name for name in wanted if name]
 
 
-def _preferred(table: Mapping[str, Array], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, Any]:
+def _preferred(table: Mapping[str, Array], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, object]:
     mag, mag_err, band = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, "U1")
     for magnitude in magnitudes:
         if not magnitude.mag:

@@ -168,7 +168,7 @@ class Client:
 
         return self.once(about, [method, url, params, data], fetch)
 
-    def once(self, about: str, request: Any, fetch: Callable[[], Answer]) -> Answer:
+    def once(self, about: str, request: object, fetch: Callable[[], Answer]) -> Answer:
         """The answer to a request that was kept, or a new one, which is kept.
 
         Parameters

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from retriever.errors import ConfigError
 from retriever.fingerprint.module_files import source_path
@@ -76,7 +75,7 @@ def code_of(*roots: str, versioned: Collection[str] = ()) -> dict[str, str]:
     return graph.hashes(places)
 
 
-def definition_of(kind: type | Callable[..., Any]) -> str:
+def definition_of(kind: type | Callable[..., object]) -> str:
     """The root that a class or function is: its module and the top-level definition that it is part of.
 
     Examples

@@ -52,7 +52,7 @@ def is_own(name: str, packages: frozenset[str]) -> bool:
         return False
     if name.partition(".")[0] in packages:
         return True
-    return not any(Path(place).is_relative_to(folder) for place in places for folder in _library_folders())
+    return not any(_is_library(Path(place)) for place in places)
 
 
 def is_compiled(name: str) -> bool:
@@ -96,6 +96,12 @@ def _with_plain_locations(spec: ModuleSpec | None) -> ModuleSpec | None:
         plain.submodule_search_locations = list(getattr(locations, "_path", locations))
         return plain
     return spec
+
+
+def _is_library(path: Path) -> bool:
+    if "site-packages" in path.parts or "dist-packages" in path.parts:  # of this environment, or one that it extends
+        return True
+    return any(path.is_relative_to(folder) for folder in _library_folders())
 
 
 @functools.cache

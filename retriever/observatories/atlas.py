@@ -123,7 +123,7 @@ class ATLASObservatory:
         }
 
     @property
-    def _selection(self) -> dict[str, Any]:
+    def _selection(self) -> dict[str, object]:
         """The part of a request that is the same for all sources."""
         start = {"mjd_min": self.start} if self.start is not None else {}
         stop = {"mjd_max": self.stop} if self.stop is not None else {}
@@ -201,7 +201,7 @@ class ATLASObservatory:
             raise ConfigError("ATLAS gave no token for this login; check it") from None
 
 
-def _form(request: Mapping[str, Any]) -> dict[str, Any]:
+def _form(request: Mapping[str, object]) -> dict[str, object]:
     """A request as the service's form."""
     return {**request, "send_email": False}
 

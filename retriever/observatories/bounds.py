@@ -65,6 +65,6 @@ def nothing(reason: str, request: Mapping[str, Any], address: str = "") -> RawPh
     return RawPhotometry(tables=(), provenance=provenance)
 
 
-def not_asked(request: Mapping[str, Any]) -> RawPhotometry | None:
+def not_asked(request: Mapping[str, object]) -> RawPhotometry | None:
     """The answer for a source that the survey is not asked for; None for all others."""
     return nothing(f"not asked: {request[NOT_ASKED]}", request) if NOT_ASKED in request else None

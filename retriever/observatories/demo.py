@@ -105,13 +105,13 @@ class DemoObservatory:
         shared = {key: constant(value, len(sources)) for key, value in self._parameters().items()}
         return {"name": sources.name, "ra": ra, "dec": dec, "mag": mag, **shared}
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, object]:
         return {
             "seed": self.seed, "epochs": self.epochs, "filters": list(self.filters), "start": self.start,
             "days": self.days, "exptime": self.exptime, "flares": self.flares, "empty": self.empty,
         }  # fmt: skip
 
-    def _observe(self, request: Mapping[str, Any]) -> RawPhotometry:
+    def _observe(self, request: Mapping[str, object]) -> RawPhotometry:
         drawn = self._draw(request)
         if isinstance(drawn, DataError):
             raise drawn

@@ -152,7 +152,7 @@ def names_in(file_name: str, before: re.Pattern[str], after: re.Pattern[str]) ->
     return [word for word in words if word[0].isalnum() or len(starts) == 1]
 
 
-def read_files(paths: Sequence[Path], request: Mapping[str, Any]) -> RawPhotometry:
+def read_files(paths: Sequence[Path], request: Mapping[str, object]) -> RawPhotometry:
     """All tables of a source's files; none when there are no files."""
     return RawPhotometry(tables=tuple(read_table(path) for path in paths), provenance=_provenance(paths, request))
 

@@ -120,7 +120,7 @@ class TESSObservatory:
         }
 
     @property
-    def _wanted(self) -> dict[str, Any]:
+    def _wanted(self) -> dict[str, object]:
         """The part of a request that says which files are wanted."""
         wanted: dict[str, Any] = {"pipelines": list(self.pipelines), "all_pipelines": self.all_pipelines}
         return {**wanted, "sectors": sorted(set(self.sectors))} if self.sectors else wanted
@@ -210,7 +210,7 @@ class KeplerObservatory:
         }
 
     @property
-    def _wanted(self) -> dict[str, Any]:
+    def _wanted(self) -> dict[str, object]:
         """The part of a request that says which files are wanted."""
         return {"missions": sorted(set(self.missions)), "cadence": self.cadence}
 

@@ -38,7 +38,7 @@ NOT_ASKED = "not asked"
 _ROWS_AT_ONCE = 1 << 16
 
 
-def request_of(observatory: Observatory, source: Source) -> Mapping[str, Any]:
+def request_of(observatory: Observatory, source: Source) -> Mapping[str, object]:
     """What an observatory asks for a source; for one without `request`, all of its fields and the place to 0.1 arcsec.
 
     Examples
@@ -53,7 +53,7 @@ def request_of(observatory: Observatory, source: Source) -> Mapping[str, Any]:
     return {"fields": describe(observatory)["fields"], "ra_steps": int(steps[0][0]), "dec_steps": int(steps[1][0])}
 
 
-def request_text(request: Mapping[str, Any]) -> str:
+def request_text(request: Mapping[str, object]) -> str:
     """A request as canonical JSON.
 
     Raises
@@ -69,7 +69,7 @@ def request_text(request: Mapping[str, Any]) -> str:
     return json.dumps(request, sort_keys=True, allow_nan=False)
 
 
-def request_digest(name: str, request: Mapping[str, Any]) -> bytes:
+def request_digest(name: str, request: Mapping[str, object]) -> bytes:
     """Digest of a source's name and request.
 
     Examples
@@ -174,7 +174,7 @@ def _steps(sources: Source | SourceTable) -> tuple[NDArray[np.int64], NDArray[np
 # ---- encoding ------------------------------------------------------------------------------------------------------
 
 
-def _encoded(name: str, request: Mapping[str, Any]) -> bytes:
+def _encoded(name: str, request: Mapping[str, object]) -> bytes:
     """Name, keys of the numbers with a fraction, and the rest as JSON, then those numbers as bytes.
 
     Writing millions of such numbers as text would take longer than all else.
@@ -225,7 +225,7 @@ def _encoded_alike(names: NDArray[np.str_], columns: Mapping[str, Array]) -> lis
     """Requests of rows that have all of the keys: numbers in one block, all else filled into one template."""
     numbers: dict[str, Floats] = {}
     parts: list[str] = []
-    cells: list[list[Any]] = [[encode_basestring_ascii(name) for name in names.tolist()]]
+    cells: list[list[object]] = [[encode_basestring_ascii(name) for name in names.tolist()]]
     for key, column in columns.items():
         shared = column.dtype.kind == "O" and all(cell is column[0] for cell in column[1:])
         label = json.dumps(key).replace("%", "%%")
@@ -251,7 +251,7 @@ def _encoded_alike(names: NDArray[np.str_], columns: Mapping[str, Array]) -> lis
     ]
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     if isinstance(value, str):
         return encode_basestring_ascii(value)
     return json.dumps(value, sort_keys=True, allow_nan=False)

@@ -137,9 +137,9 @@ class TAPObservatory:
         return frozenset(word for word in known if f"{{{word}}}" in self.query)
 
     @property
-    def _shared(self) -> dict[str, Any]:
+    def _shared(self) -> dict[str, object]:
         """The part of a request that is the same for all sources; the radius in degrees."""
-        shared: dict[str, Any] = {"query": self.query.strip()}
+        shared: dict[str, object] = {"query": self.query.strip()}
         shared |= {"radius": round(self.radius / 3600, 9)} if "radius" in self._used else {}
         return {**shared, **({"release": self.release} if self.release else {"url": self.url})}
 
@@ -225,7 +225,7 @@ class TAPObservatory:
             parts.append(self._photometry(part, answer, request["query"], request))
         return parts
 
-    def _photometry(self, table: RawTable, answer: Answer, query: str, request: Mapping[str, Any]) -> RawPhotometry:
+    def _photometry(self, table: RawTable, answer: Answer, query: str, request: Mapping[str, object]) -> RawPhotometry:
         return RawPhotometry(
             tables=(table,) if table.n_rows else (),
             provenance={

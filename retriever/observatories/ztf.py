@@ -109,7 +109,7 @@ class ZTFObservatory:
             **{key: constant(value, n) for key, value in self._selection().items()},
         }
 
-    def _selection(self) -> dict[str, Any]:
+    def _selection(self) -> dict[str, object]:
         """The part of a request that is the same for all sources."""
         asked: dict[str, Any] = {"release": self.release, "bad_catflags_mask": self.bad_catflags_mask}
         if self.bands:

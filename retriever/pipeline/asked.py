@@ -57,7 +57,7 @@ class RequestChanges:
         return None
 
 
-def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def changes_between(before: Mapping[str, object], now: Mapping[str, object]) -> str:
     """Keys of two requests that differ, with both values.
 
     Examples

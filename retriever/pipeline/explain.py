@@ -65,7 +65,7 @@ class Preview:
     stages: list[StagePreview]
     interrupted: int = 0
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As plain data."""
         return {**vars(self), "stages": [dict(vars(stage)) for stage in self.stages]}
 
@@ -75,8 +75,8 @@ def explain(
     sources: SourceTable,
     inventory: Inventory,
     choice: Choice,
-    now: Mapping[str, Any],
-    before: Mapping[str, Any] | None,
+    now: Mapping[str, object],
+    before: Mapping[str, object] | None,
     reads_files: Sequence[str],
     request_changes: Callable[[str, int], str],
 ) -> list[StagePreview]:
@@ -150,7 +150,7 @@ def _changed(stage: Stage, observatory: str, now: Mapping[str, Any], before: Map
     return sentences + [f"code of {name} changed" for name in changed_modules(old_code, new_code)]
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return "(absent)" if value is None else json.dumps(value) if not isinstance(value, str) else value
 
 
@@ -230,7 +230,9 @@ def _count(flags: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(flags))
 
 
-def reference_version(outputs: Path, candidates: Sequence[str], present: str) -> tuple[str, Mapping[str, Any] | None]:
+def reference_version(
+    outputs: Path, candidates: Sequence[str], present: str
+) -> tuple[str, Mapping[str, object] | None]:
     """The version to compare with, and its record: the last one that was run, but for the present one."""
     for name in (name for name in candidates if name != present):
         try:

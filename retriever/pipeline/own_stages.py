@@ -1,7 +1,6 @@
 """Stages that a project adds in its config: group `stages`, by name."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from retriever.config import build
 from retriever.errors import ConfigError, nearest
@@ -12,7 +11,7 @@ __all__ = ["build_stages"]
 _KEYS = ("stage", "after", "component")
 
 
-def build_stages(nodes: Mapping[str, Any]) -> tuple[Graph, dict[str, Any]]:
+def build_stages(nodes: Mapping[str, object]) -> tuple[Graph, dict[str, object]]:
     """The graph with a project's own stages, and their components by the name of the stage.
 
     Parameters

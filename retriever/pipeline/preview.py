@@ -72,7 +72,7 @@ def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
     return one
 
 
-def try_source(recipe: Recipe, source: Source, stages: tuple[str, ...]) -> dict[str, Any]:
+def try_source(recipe: Recipe, source: Source, stages: tuple[str, ...]) -> dict[str, object]:
     """Take one source through the stages; gives what they made, as plain data."""
     return {
         "source": {
@@ -127,7 +127,7 @@ def _nothing_to_load(stage: Stage, port: str) -> Any:
     raise StoreError(f"stage {stage.name!r} has nothing in memory for {port!r}")
 
 
-def _shown(stage: Stage, tables: Tables) -> dict[str, Any]:
+def _shown(stage: Stage, tables: Tables) -> dict[str, object]:
     """Declared tables of a stage as rows; what came from an archive with its provenance."""
     found: dict[str, Any] = {}
     for table in stage.tables:

@@ -95,7 +95,7 @@ class Recipe:
         return found
 
     @cached_property
-    def manifests(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def manifests(self) -> dict[str, dict[str, dict[str, object]]]:
         """What goes into the key of each stage, by observatory and stage; plain data."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for name, stage in self.nodes():
@@ -179,7 +179,7 @@ class Recipe:
         return f".stages/{spec.stage}/{spec.key[:12]}"
 
 
-def definitions_of(component: Any) -> list[str]:
+def definitions_of(component: object) -> list[str]:
     """The class of a component, and those of the components in its fields, as roots of a fingerprint.
 
     Examples

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -64,7 +63,7 @@ class RunSummary:
         """Exit code of the command."""
         return {"complete": 0, "partial": 0, "failures": 3, "aborted": 3, "interrupted": 130}.get(self.state, 1)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """As plain data."""
         return dict(vars(self))
 

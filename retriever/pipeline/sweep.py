@@ -122,7 +122,7 @@ class Sweep:
         return "\n".join([*lines, f"completeness over the sweep: {self.folder / CUBE}"])
 
 
-def _numbers(values: Sequence[str]) -> Any:
+def _numbers(values: Sequence[str]) -> object:
     try:
         return np.array([float(value) for value in values])
     except ValueError:

@@ -252,7 +252,7 @@ class _SegmentWriter:
             observatory.client.settled(observatory.survey, (self._job.sources.source(row) for row in done))
 
 
-def _write(root: Path, folder: str, stem: str, manifest: dict[str, Any], tables: Tables) -> SegmentFile:
+def _write(root: Path, folder: str, stem: str, manifest: dict[str, object], tables: Tables) -> SegmentFile:
     return write(root, folder, stem, pack(manifest, tables))
 
 

@@ -1,7 +1,6 @@
 """Marks epochs that are not to be trusted."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ class StandardQuality:
         if offset is not None and self.max_offset > 0:
             bad |= np.greater(offset, self.max_offset)
         # epochs that stay as they were keep the moments that are known of them
-        changes: dict[str, Any] = {} if np.array_equal(bad, lightcurve.qflag) else {"qflag": bad}
+        changes: dict[str, object] = {} if np.array_equal(bad, lightcurve.qflag) else {"qflag": bad}
         if offset is not None:
             changes["extra"] = {**lightcurve.extra, "offset": offset}
         return lightcurve.replace(**changes)

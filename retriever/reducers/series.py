@@ -71,7 +71,7 @@ def group_rows(n: int, *keys: Array | None) -> list[tuple[tuple[str, ...], Rows]
     return [(words(row), np.flatnonzero(code == k)) for k, row in enumerate(first.tolist())]
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -166,7 +166,7 @@ def cut_many(
     columns: Mapping[str, Array],
     *,
     gap: float,
-    words: Mapping[str, Any],
+    words: Mapping[str, object],
 ) -> tuple[LightcurveBatch, Columns]:
     """The same as `cut` and `numbered`, for the raw tables of many sources at once.
 

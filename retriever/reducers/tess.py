@@ -121,7 +121,7 @@ def _zero_mjd(table: RawTable) -> float:
     return whole - MJD_OF_JD + _number(table, "BJDREFF", 0.0)
 
 
-def _centroids(table: RawTable) -> dict[str, Any]:
+def _centroids(table: RawTable) -> dict[str, object]:
     for x, y in (("MOM_CENTR1", "MOM_CENTR2"), ("SAP_X", "SAP_Y")):
         if x in table.columns and y in table.columns:
             return {"x": floats(table.columns[x], x), "y": floats(table.columns[y], y)}

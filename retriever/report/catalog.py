@@ -22,7 +22,7 @@ def load(config: Any) -> SourceTable:
     return sources
 
 
-def info(sources: SourceTable) -> dict[str, Any]:
+def info(sources: SourceTable) -> dict[str, object]:
     """What a catalog is."""
 
     def span(values: Any) -> list[float] | None:
@@ -47,7 +47,7 @@ def info(sources: SourceTable) -> dict[str, Any]:
     }
 
 
-def info_text(found: Mapping[str, Any]) -> str:
+def info_text(found: Mapping[str, object]) -> str:
     """What a catalog is, for people."""
     return "\n".join(f"{key.replace('_', ' '):>18}  {_told(value)}" for key, value in found.items() if value)
 
@@ -73,7 +73,7 @@ def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) ->
     return [_row(sources, row)]
 
 
-def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) -> list[dict[str, Any]]:
+def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) -> list[dict[str, object]]:
     """For each source of the catalog the nearest row of a table (columns name, ra, dec), where one is near enough."""
     if not Path(path).exists():
         raise CatalogError(f"there is no file {path}; give a table with the columns name, ra and dec")
@@ -85,7 +85,7 @@ def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) 
     ]
 
 
-def rows_text(rows: list[dict[str, Any]]) -> str:
+def rows_text(rows: list[dict[str, object]]) -> str:
     """Rows for people."""
     if not rows:
         return "none"
@@ -101,7 +101,7 @@ def _row(sources: SourceTable, row: int) -> dict[str, Any]:
     return {"name": source.name, **known, "band": source.band, "aliases": list(source.aliases), **source.extra}
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.8g}"
     if isinstance(value, list):

@@ -63,7 +63,7 @@ def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
     }
 
 
-def compare_many(versions: Sequence[VersionFolder]) -> list[dict[str, Any]]:
+def compare_many(versions: Sequence[VersionFolder]) -> list[dict[str, object]]:
     """A row a version: parameters that differ, and what came out."""
     parameters = [version.parameters for version in versions]
     keys = differing(parameters)
@@ -327,7 +327,7 @@ def _rows_text(name: str, counted: Mapping[str, Any]) -> str:
     )
 
 
-def many_text(rows: Sequence[Mapping[str, Any]]) -> str:
+def many_text(rows: Sequence[Mapping[str, object]]) -> str:
     """Versions as a table: a row each."""
     if not rows:
         return "no versions"
@@ -337,7 +337,7 @@ def many_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

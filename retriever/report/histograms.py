@@ -69,7 +69,7 @@ def _scored(states: Mapping[str, Mapping[str, Any]]) -> Iterator[Any]:
 
 def write_histograms(
     path: Path,
-    states: Mapping[str, Mapping[str, Any]],
+    states: Mapping[str, Mapping[str, object]],
     lightcurve_stages: Mapping[str, str],
     segments: SegmentRows,
     read_segment: ReadSegment,

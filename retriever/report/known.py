@@ -15,7 +15,7 @@ from retriever.store.segments import digest_in, read
 __all__ = ["near", "show_known"]
 
 
-def show_known(thing: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
+def show_known(thing: str, outputs: Path, data: Path, database: Database) -> dict[str, object]:
     """Describe a segment by the name of its file, or a source by its name or an alias.
 
     Raises
@@ -72,7 +72,7 @@ def _source(name: str, database: Database) -> dict[str, Any]:
     }
 
 
-def near(ra: float, dec: float, database: Database, radius_arcsec: float = 60.0) -> list[dict[str, Any]]:
+def near(ra: float, dec: float, database: Database, radius_arcsec: float = 60.0) -> list[dict[str, object]]:
     """Sources near a place, the nearest first, with their distance in arcsec.
 
     Parameters

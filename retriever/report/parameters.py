@@ -30,8 +30,8 @@ def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return _flat(tree)
 
 
-def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(tree: Mapping[str, object], where: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{where}{key}.")
@@ -40,7 +40,7 @@ def _flat(tree: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     return flat
 
 
-def differing(of_versions: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing(of_versions: Sequence[Mapping[str, object]]) -> list[str]:
     """Addresses at which versions differ, in order.
 
     Examples

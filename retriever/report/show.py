@@ -19,7 +19,7 @@ from retriever.store.segments import read
 __all__ = ["show_in_version", "show_text"]
 
 
-def show_in_version(thing: str, outputs: Path, data: Path) -> dict[str, Any] | None:
+def show_in_version(thing: str, outputs: Path, data: Path) -> dict[str, object] | None:
     """Describe a version, or what is in it, by its address; None where the address names no version.
 
     Raises
@@ -119,7 +119,7 @@ def _split(rest: str) -> tuple[str, str | None, int | None, int | None]:
     return "/".join(parts), observatory, numbers[0], numbers[1] if len(numbers) > 1 else None
 
 
-def _table_rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, Any]]:
+def _table_rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, object]]:
     found: list[dict[str, Any]] = rows_of_source(version, table, source).to_pylist()
     return [row for row in found if observatory is None or row["observatory"] == observatory]
 
@@ -187,5 +187,5 @@ def show_text(found: Mapping[str, Any], where: str = "") -> str:
     return "\n".join(lines)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

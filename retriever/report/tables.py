@@ -296,7 +296,7 @@ def _joined(parts: Sequence[Mapping[str, Any]], kinds: Mapping[str, type]) -> di
     return joined
 
 
-def _spread(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _spread(rows: list[dict[str, object]]) -> dict[str, object]:
     """Columns from rows that may have different ones."""
     names: dict[str, None] = {}
     for row in rows:

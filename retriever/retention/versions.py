@@ -140,7 +140,7 @@ def _specs(version: VersionFolder) -> list[StageSpec]:
     ]
 
 
-def _runs(folder: Path) -> list[dict[str, Any]]:
+def _runs(folder: Path) -> list[dict[str, object]]:
     runs = []
     for path in sorted(folder.glob("runs/*/summary.json")):
         try:
@@ -155,7 +155,7 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
     return runs
 
 
-def _sources(version: VersionFolder) -> list[dict[str, Any]]:
+def _sources(version: VersionFolder) -> list[dict[str, object]]:
     names = ("name", "digest", "ra", "dec", "epoch", "mag", "band", "aliases")
     columns: Mapping[str, Any] = version.table("sources", names)
     rows = zip(*(np.asarray(columns[name]).tolist() for name in names), strict=True)

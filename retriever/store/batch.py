@@ -63,7 +63,7 @@ def _declared(manifest: Mapping[str, Any], path: str) -> tuple[Table, ...]:
         raise SegmentError(f"segment {path} declares tables that cannot be read; delete it and run again") from error
 
 
-def declared_as_json(tables: Sequence[Table]) -> list[dict[str, Any]]:
+def declared_as_json(tables: Sequence[Table]) -> list[dict[str, object]]:
     """Tables as plain data, so that a segment can be indexed where its stage is not known."""
     return [
         {

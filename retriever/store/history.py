@@ -17,7 +17,7 @@ def record_version(
     name: str,
     version_hash: str,
     project: str,
-    inputs: dict[str, Any],
+    inputs: dict[str, object],
     stages: Iterable[int],
     created: datetime | None = None,
 ) -> int:
@@ -41,7 +41,7 @@ def record_version(
         return int(number)
 
 
-def record_runs(database: Database, version_id: int, runs: Sequence[Mapping[str, Any]]) -> None:
+def record_runs(database: Database, version_id: int, runs: Sequence[Mapping[str, object]]) -> None:
     """Write down runs of the past that are not known: name, started, ended, state, summary."""
     with database.writing() as connection:
         known = set(connection.scalars(select(models.Run.name).where(models.Run.version_id == version_id)))
@@ -50,7 +50,7 @@ def record_runs(database: Database, version_id: int, runs: Sequence[Mapping[str,
             connection.execute(insert(models.Run), rows)
 
 
-def start_run(database: Database, name: str, version_id: int, host: str, pid: int, summary: dict[str, Any]) -> None:
+def start_run(database: Database, name: str, version_id: int, host: str, pid: int, summary: dict[str, object]) -> None:
     """Write down that a run has begun, with what is known of it so far."""
     row = {
         "name": name,
@@ -66,7 +66,7 @@ def start_run(database: Database, name: str, version_id: int, host: str, pid: in
         connection.execute(insert(models.Run), row)
 
 
-def end_run(database: Database, name: str, state: str, summary: dict[str, Any]) -> None:
+def end_run(database: Database, name: str, state: str, summary: dict[str, object]) -> None:
     """Write down how a run ended."""
     with database.writing() as connection:
         connection.execute(

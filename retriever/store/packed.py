@@ -12,7 +12,7 @@ __all__ = ["packed", "packed_columns", "packed_of", "product_row"]
 _PACKED = ("names", "inputs", "digests", "outcomes", "n_rows", "messages")
 
 
-def product_row(stage_id: int, packed: Packed) -> dict[str, Any]:
+def product_row(stage_id: int, packed: Packed) -> dict[str, object]:
     """A row of the table of products."""
     return {"stage_id": stage_id, "segment_id": packed.segment, **{name: getattr(packed, name) for name in _PACKED}}
 

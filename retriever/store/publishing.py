@@ -187,10 +187,10 @@ def aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def indexed_columns(table: Table, columns: Columns) -> dict[str, Any]:
+def indexed_columns(table: Table, columns: Columns) -> dict[str, object]:
     """Columns of a segment's table as the database has them; where an older file lacks one, its default."""
     n = columns["source"].size
-    indexed: dict[str, Any] = {"source": columns["source"], **table.completed(columns, n)}
+    indexed: dict[str, object] = {"source": columns["source"], **table.completed(columns, n)}
     if table.extensible:
         indexed["values"] = _json_rows(columns, n)
     return indexed
@@ -207,7 +207,7 @@ def _existing(connection: Connection, table: Table) -> RowTable:
 def _insert_rows(connection: Connection, table: RowTable, of_segments: Sequence[tuple[int, dict[str, Any]]]) -> None:
     """Insert the rows of one table that lie in some segments; with SQLite by its driver, which is twice as fast."""
     own = [column.name for column in table.columns if column.name not in models.ROW_KEYS]
-    lists: dict[str, list[Any]] = {name: [] for name in (*models.ROW_KEYS, *own)}
+    lists: dict[str, list[object]] = {name: [] for name in (*models.ROW_KEYS, *own)}
     for segment_id, columns in of_segments:
         n = len(columns["source"])
         lists["segment_id"] += [segment_id] * n

@@ -96,7 +96,7 @@ def source_rows(database: Database, name: str) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def sources_in_strip(database: Database, low: float, high: float) -> list[dict[str, Any]]:
+def sources_in_strip(database: Database, low: float, high: float) -> list[dict[str, object]]:
     """Sources between two declinations in degrees."""
     query = select(models.Source.__table__).where(models.Source.dec.between(low, high))
     with database.reading() as connection:

@@ -77,7 +77,7 @@ _IMAGES = itertools.count()
 """Images in memory need names of their own where several threads build them."""
 
 
-def pack(manifest: Mapping[str, Any], tables: Mapping[str, Table]) -> bytes:
+def pack(manifest: Mapping[str, object], tables: Mapping[str, Table]) -> bytes:
     """Build a segment in memory.
 
     Parameters
@@ -133,7 +133,7 @@ def _timeless(properties: Any) -> Any:
     return properties
 
 
-def _in_memory() -> Any:
+def _in_memory() -> object:
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fapl_core(1 << 20, False)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
@@ -156,11 +156,11 @@ def _unescape(name: str) -> str:
     return "" if name == "%" else unquote(name)
 
 
-def _write_attribute(file: Any, name: str, value: Array, kind: Any) -> None:
+def _write_attribute(file: object, name: str, value: Array, kind: object) -> None:
     h5a.create(file, name.encode(), kind, h5s.create(h5s.SCALAR)).write(value, mtype=kind)
 
 
-def _write_records(parent: Any, name: str, columns: Table, *, compressed: bool) -> None:
+def _write_records(parent: object, name: str, columns: Table, *, compressed: bool) -> None:
     fields = [(_escape(column), *_for_disk(np.asarray(values))) for column, values in columns.items()]
     offsets = np.cumsum([0, *(values.dtype.itemsize for _, values, _ in fields)]).tolist()
     table = np.empty(
@@ -198,23 +198,23 @@ def _write_dataset(parent: Any, name: str, values: Any, kind: Any, stream: bytes
     dataset.write_direct_chunk((0,) * values.ndim, stream)
 
 
-def _for_disk(values: Array) -> tuple[Array, Any]:
+def _for_disk(values: Array) -> tuple[Array, object]:
     if values.dtype.kind in "US":
         return _text_for_disk(values)
     return values, _hdf5_type(values.dtype)
 
 
 @functools.cache
-def _hdf5_type(dtype: np.dtype[Any]) -> Any:
+def _hdf5_type(dtype: np.dtype[Any]) -> object:
     return h5t.py_create(dtype, logical=True)
 
 
-def _write_column(group: Any, name: str, values: Array) -> None:
+def _write_column(group: object, name: str, values: Array) -> None:
     values, kind = _for_disk(values)
     _write_dataset(group, name, values, kind, deflated_planes(values), shuffled=True)
 
 
-def _text_for_disk(values: Array) -> tuple[Array, Any]:
+def _text_for_disk(values: Array) -> tuple[Array, object]:
     """Fixed-width bytes for text; the character set of the HDF5 type tells str (UTF-8) from bytes (ASCII)."""
     is_str = values.dtype.kind == "U"
     if is_str:

@@ -28,7 +28,6 @@ from retriever.store.segments import sizes_below
 
 __all__ = [
     "Finding",
-    "OnProgress",
     "Roots",
     "delete_segments",
     "no_progress",
@@ -153,7 +152,7 @@ def _rows_agree(database: Database, table: Table, columns: Columns | None, segme
     return all(_equal(values, wanted[key]) for key, values in stored.items() if key in wanted)
 
 
-def _equal(first: Any, second: Any) -> bool:
+def _equal(first: object, second: object) -> bool:
     first, second = np.asarray(first), np.asarray(second)
     if first.shape != second.shape:
         return False
@@ -162,7 +161,7 @@ def _equal(first: Any, second: Any) -> bool:
     return bool((first == second).all())
 
 
-def _products_agree(database: Database, sources: Mapping[str, Any], segment_id: int) -> bool:
+def _products_agree(database: Database, sources: Mapping[str, object], segment_id: int) -> bool:
     """Whether the database has a segment's products as its file does; those made elsewhere before are not its own."""
     wanted = pack_products(sources, segment_id)
     expected = np.frombuffer(wanted.outcomes, np.int8)
