@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -288,6 +289,23 @@ def test_what_works_for_own_stages_as_for_others(retriever, with_stages) -> None
     part, *_ = run_stage_commands(retriever, KNOWN, *SMALLER, VERSION=version)
     assert "nothing to do" in part
     assert (with_stages / "version.zip").stat().st_size > 0
+
+
+def test_the_table_of_layers_is_that_of_the_linter() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    section = (ROOT / "ARCHITECTURE.md").read_text().split("## Layers")[1].split("##")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted(name for layer in layers for name in re.findall(r"\w+", layer))
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    folders = (ROOT, ROOT / "retriever", ROOT / "retriever" / "pipeline", ROOT / "tests" / "observatories")
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text):
+        if Path(name).stem != "x":
+            assert any((folder / name).exists() for folder in folders), name
 
 
 def test_links_lead_somewhere() -> None:
