@@ -255,10 +255,10 @@ def test_the_stage_that_compares_surveys(retriever, with_stages) -> None:
     demo, own = (
         detections[detections.observatory == name].groupby("source").time_peak.max() for name in ("demo", "folder")
     )
-    found = pd.read_parquet(folder / "coincidences.parquet").set_index("source")
-    assert 0 < len(found) < 40 and set(found.index) == set(demo.index) and set(found.surveys) == {"demo folder"}
-    np.testing.assert_allclose(found.time, demo[found.index])
-    np.testing.assert_allclose(found.time + found.lag, own[found.index])
+    pairs = pd.read_parquet(folder / "coincidences.parquet").set_index("source")
+    assert 0 < len(pairs) < 40 and set(pairs.index) == set(demo.index) and set(pairs.surveys) == {"demo folder"}
+    np.testing.assert_allclose(pairs.time, demo[pairs.index])
+    np.testing.assert_allclose(pairs.time + pairs.lag, own[pairs.index])
 
 
 def test_the_stages_of_nights(retriever, with_stages) -> None:
