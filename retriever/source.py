@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from retriever.arrays import Array, Floats
 from retriever.astrometry import moved
@@ -123,12 +123,12 @@ class SourceTable:
     reference: str = ""
 
     @classmethod
-    def from_columns(cls, *, name: Any, ra: Any, dec: Any, **others: Any) -> "SourceTable":
+    def from_columns(cls, *, name: ArrayLike, ra: ArrayLike, dec: ArrayLike, **others: Any) -> "SourceTable":
         """Build a table from sequences; what is not given is unknown."""
         names = np.asarray(name, dtype=np.str_)
         n = names.size
 
-        def column(values: Any, default: float) -> Floats:
+        def column(values: ArrayLike | None, default: float) -> Floats:
             filled = np.full(n, default) if values is None else np.asarray(values, np.float64)
             if filled.shape != (n,):
                 raise CatalogError(f"a column of the catalog has {filled.size} values for {n} names; give one a source")

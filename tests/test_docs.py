@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -255,10 +256,10 @@ def test_the_stage_that_compares_surveys(retriever, with_stages) -> None:
     demo, own = (
         detections[detections.observatory == name].groupby("source").time_peak.max() for name in ("demo", "folder")
     )
-    found = pd.read_parquet(folder / "coincidences.parquet").set_index("source")
-    assert 0 < len(found) < 40 and set(found.index) == set(demo.index) and set(found.surveys) == {"demo folder"}
-    np.testing.assert_allclose(found.time, demo[found.index])
-    np.testing.assert_allclose(found.time + found.lag, own[found.index])
+    pairs = pd.read_parquet(folder / "coincidences.parquet").set_index("source")
+    assert 0 < len(pairs) < 40 and set(pairs.index) == set(demo.index) and set(pairs.surveys) == {"demo folder"}
+    np.testing.assert_allclose(pairs.time, demo[pairs.index])
+    np.testing.assert_allclose(pairs.time + pairs.lag, own[pairs.index])
 
 
 def test_the_stages_of_nights(retriever, with_stages) -> None:
@@ -289,6 +290,23 @@ def test_what_works_for_own_stages_as_for_others(retriever, with_stages) -> None
     part, *_ = run_stage_commands(retriever, KNOWN, *SMALLER, VERSION=version)
     assert "nothing to do" in part
     assert (with_stages / "version.zip").stat().st_size > 0
+
+
+def test_the_table_of_layers_is_that_of_the_linter() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    section = (ROOT / "ARCHITECTURE.md").read_text().split("## Layers")[1].split("##")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(listed) == sorted(name for layer in layers for name in re.findall(r"\w+", layer))
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    folders = (ROOT, ROOT / "retriever", ROOT / "retriever" / "pipeline", ROOT / "tests" / "observatories")
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text):
+        if Path(name).stem != "x":
+            assert any((folder / name).exists() for folder in folders), name
 
 
 def test_links_lead_somewhere() -> None:

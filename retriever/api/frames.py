@@ -1,8 +1,12 @@
 """Tables of versions as DataFrames with units."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from retriever.report.versions import declared_defaults
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -10,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["frame_of"]
 
 
-def frame_of(name: str, table: Any, columns: list[str] | None = None) -> "pd.DataFrame":
+def frame_of(name: str, table: "pa.Table", columns: list[str] | None = None) -> "pd.DataFrame":
     """An Arrow table as a DataFrame; ``attrs["units"]`` has the units of the columns that have one.
 
     Parameters

@@ -1,7 +1,7 @@
 """Taking over raw files that lie on disk, as if they had just been downloaded, so that nothing is downloaded twice."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
 from retriever.store.publishing import publish, stage_ids
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
 __all__ = ["Adopted", "adopt_folder", "adopted_text"]
 
 
@@ -33,7 +37,13 @@ class Adopted:
 
 
 def adopt_folder(
-    config: Any, folder: str, *, observatory: str = "", pattern: str = "*{name}.*", key: str = "", headers: str = ""
+    config: "DictConfig",
+    folder: str,
+    *,
+    observatory: str = "",
+    pattern: str = "*{name}.*",
+    key: str = "",
+    headers: str = "",
 ) -> Adopted:
     """Take over a folder's files as raw data of an observatory of the config.
 

@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retriever.astrometry import place_in
 from retriever.batch import Batch, Made
@@ -21,10 +21,14 @@ from retriever.schema import Tables
 from retriever.source import Source, SourceTable
 from retriever.walk import Inputs, walk
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
 __all__ = ["find_source", "try_config", "try_source"]
 
 
-def try_config(config: Any, what: str, stages: tuple[str, ...]) -> dict[str, Any]:
+def try_config(config: "DictConfig", what: str, stages: tuple[str, ...]) -> dict[str, Any]:
     """Try one source with a composed config.
 
     Parameters

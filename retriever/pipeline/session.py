@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from retriever.store import queries
 from retriever.store.connection import url_from_environment
 from retriever.store.database import Database
 from retriever.store.upkeep import read_batches, unknown_segments
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 
 __all__ = ["Session", "make_recipe", "open_session", "plan_config", "run_config"]
 
@@ -62,7 +66,7 @@ class Session:
     repositories: Mapping[str, Repository]
 
 
-def open_session(config: Any) -> Session:
+def open_session(config: "DictConfig") -> Session:
     """Build a composed config, load its catalog and derive its version; writes nothing.
 
     Raises
@@ -91,7 +95,7 @@ def open_session(config: Any) -> Session:
     )
 
 
-def run_config(config: Any, verbose: bool = False) -> RunSummary:
+def run_config(config: "DictConfig", verbose: bool = False) -> RunSummary:
     """Run a composed config.
 
     Parameters
@@ -125,7 +129,7 @@ def run_config(config: Any, verbose: bool = False) -> RunSummary:
             return run.run()
 
 
-def plan_config(config: Any) -> Preview:
+def plan_config(config: "DictConfig") -> Preview:
     """Say what a run of a composed config would do; makes nothing, but for the tables of a new or outdated database.
 
     Raises

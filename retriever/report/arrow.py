@@ -1,14 +1,20 @@
 """Values as Arrow has them, made from buffers: `pyarrow.array` and `pyarrow.scalar` import pandas, half a second."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from retriever.arrays import Array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 __all__ = ["arrow_array", "arrow_table", "arrow_text"]
 
 
-def arrow_array(values: Any) -> Any:
+def arrow_array(values: Array | list[str]) -> "pa.Array":
     """An array of numbers, truth values or text as an Arrow array."""
     import pyarrow as pa
 
@@ -22,7 +28,7 @@ def arrow_array(values: Any) -> Any:
     return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
 
 
-def arrow_table(columns: Mapping[str, Any]) -> Any:
+def arrow_table(columns: Mapping[str, Array | list[str]]) -> "pa.Table":
     """Columns as an Arrow table."""
     import pyarrow as pa
 
@@ -30,7 +36,7 @@ def arrow_table(columns: Mapping[str, Any]) -> Any:
     return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
 
 
-def arrow_text(text: str) -> Any:
+def arrow_text(text: str) -> "pa.Scalar":
     """A text to compare columns of an Arrow table with.
 
     Examples

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from retriever.config import build_setup
 from retriever.errors import CatalogError
 from retriever.source import SourceTable
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
 __all__ = ["info", "info_text", "load", "matches", "query", "rows_text"]
 
 
-def load(config: Any) -> SourceTable:
+def load(config: "DictConfig") -> SourceTable:
     """The catalog of a composed config."""
     sources: SourceTable = build_setup(config).components["catalog"].load()
     return sources

@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from retriever.report.arrow import arrow_array, arrow_text
 from retriever.report.versions import VersionFolder
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
 __all__ = ["decoded_aliases", "name_of_alias", "place_in_catalog", "product_rows", "rows_of_source"]
 
 
-def rows_of_source(version: VersionFolder, table: str, source: str) -> Any:
+def rows_of_source(version: VersionFolder, table: str, source: str) -> "pa.Table":
     """Rows of a source in a table that names its sources in `source`, as an Arrow table.
 
     Raises
@@ -67,7 +72,7 @@ def decoded_aliases(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _groups_with(file: Any, column: str, text: str) -> Iterator[tuple[int, int, Any]]:
+def _groups_with(file: "pq.ParquetFile", column: str, text: str) -> Iterator[tuple[int, int, "pa.Array"]]:
     """Row groups that hold a text in a column: number, first row, and which rows.
 
     One after the other, since a million names at once take three times as long.

@@ -4,10 +4,10 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 __all__ = [
@@ -100,7 +100,7 @@ def reason_of(error: SQLAlchemyError) -> str:
     return f"{text}; make it anew from data and outputs with: retriever rebuild" if _is_broken(cause) else text
 
 
-def _configure_sqlite(connection: Any, _: Any) -> None:
+def _configure_sqlite(connection: DBAPIConnection, _: object) -> None:
     # transactions are begun by _begin_sqlite, not by the driver, so that writers wait at their start and never deadlock
     connection.isolation_level = None
     connection.execute("PRAGMA busy_timeout = 60000")
