@@ -1,4 +1,4 @@
-"""A thing of a version and where it came from, by the version's folder alone: no database is asked.
+"""Versions and what is in them, with its provenance, from the version's folder alone: no database is queried.
 
 Addresses are words with slashes: ``VERSION``, ``VERSION/SOURCE``, ``VERSION/SOURCE/OBSERVATORY/NUMBER`` for a light
 curve, with ``/PEAK`` after it for the detection that peaks at that epoch.
@@ -121,11 +121,11 @@ def _split(rest: str) -> tuple[str, str | None, int | None, int | None]:
 
 def _rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, Any]]:
     """Rows of a source in a table, found in the file itself: only row groups that hold it are read."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     with version.open_table(table) as file:
         for group, _, same in _groups_with(file, "source", source):
-            found += file.read_row_group(group).filter(same).to_pylist()
-    return [row for row in found if observatory is None or row["observatory"] == observatory]
+            rows += file.read_row_group(group).filter(same).to_pylist()
+    return [row for row in rows if observatory is None or row["observatory"] == observatory]
 
 
 def _place_in_catalog(version: VersionFolder, name: str) -> tuple[int, int]:
@@ -163,10 +163,10 @@ def _product_rows(version: VersionFolder, at: int, n: int, observatory: str | No
         len(stages) - len(set(stages) & _stages_of_groups(version))
         for stages in version.manifest["inputs"]["stage_keys"].values()
     )
-    found = _rows_at(version, "products", at, n, sources)
-    if "segment" not in found[0]:
-        found = [row | place for row, place in zip(found, _rows_at(version, "segments", at, n, sources), strict=True)]
-    return [row for row in found if observatory is None or row["observatory"] in (observatory, "")]
+    rows = _rows_at(version, "products", at, n, sources)
+    if "segment" not in rows[0]:
+        rows = [row | place for row, place in zip(rows, _rows_at(version, "segments", at, n, sources), strict=True)]
+    return [row for row in rows if observatory is None or row["observatory"] in (observatory, "")]
 
 
 def _stages_of_groups(version: VersionFolder) -> set[str]:
@@ -174,8 +174,8 @@ def _stages_of_groups(version: VersionFolder) -> set[str]:
 
 
 def _rows_at(version: VersionFolder, table: str, at: int, n: int, end: int) -> list[dict[str, Any]]:
-    """Every n-th row of a table before some end, beginning with one."""
-    found: list[dict[str, Any]] = []
+    """Every n-th row of a table before some end, from a first one on."""
+    rows_at: list[dict[str, Any]] = []
     with version.open_table(table) as file:
         first = 0
         for group in range(file.num_row_groups):
@@ -183,9 +183,9 @@ def _rows_at(version: VersionFolder, table: str, at: int, n: int, end: int) -> l
             rows = np.arange(first, min(first + size, end))
             inside = rows[rows % n == at] - first
             if inside.size:
-                found += file.read_row_group(group).take(arrow_array(inside)).to_pylist()
+                rows_at += file.read_row_group(group).take(arrow_array(inside)).to_pylist()
             first += size
-    return found
+    return rows_at
 
 
 def _lineage(
@@ -198,9 +198,9 @@ def _lineage(
         names = version.table("sources", ["name"])["name"].tolist() if n < 5000 else []
         raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names)}")
     keys = version.manifest["inputs"]["stage_keys"]
-    found = []
+    lineage = []
     for row in rows:
-        one: dict[str, Any] = {
+        product: dict[str, Any] = {
             "observatory": row["observatory"],
             "stage": row["stage"],
             "outcome": row["outcome"],
@@ -210,14 +210,14 @@ def _lineage(
             "row": row["source_row"],
         }
         if row["message"]:
-            one["message"] = row["message"]
+            product["message"] = row["message"]
         if row["segment"]:
             root, _, path = row["segment"].partition("/")
-            one["file"] = str((data if root == "data" else outputs) / path)
+            product["file"] = str((data if root == "data" else outputs) / path)
             if row["stage"] == "download":
-                one["provenance"] = _provenance(Path(one["file"]), row["source_row"])
-        found.append(one)
-    return found
+                product["provenance"] = _provenance(Path(product["file"]), row["source_row"])
+        lineage.append(product)
+    return lineage
 
 
 def _provenance(path: Path, source_row: int) -> Mapping[str, Any] | None:
@@ -231,10 +231,10 @@ def _provenance(path: Path, source_row: int) -> Mapping[str, Any] | None:
     return dict(json.loads(str(index["provenance"][at[0]]))) if at.size else None
 
 
-def show_text(found: Mapping[str, Any], where: str = "") -> str:
-    """A thing for people: nested values, indented."""
+def show_text(shown: Mapping[str, Any], where: str = "") -> str:
+    """What was found, for people: nested values, indented."""
     lines: list[str] = []
-    for key, value in found.items():
+    for key, value in shown.items():
         if isinstance(value, Mapping):
             lines.append(f"{where}{key}:")
             lines.append(show_text(value, f"{where}  ") if value else f"{where}  (none)")
@@ -242,8 +242,10 @@ def show_text(found: Mapping[str, Any], where: str = "") -> str:
             lines.append(f"{where}{key}: {'' if value else '(none)'}".rstrip())
             for item in value:
                 if isinstance(item, Mapping):
-                    told = ", ".join(f"{name} {_shown(one)}" for name, one in item.items() if one not in ("", None))
-                    lines.append(f"{where}  - {told}")
+                    line = ", ".join(
+                        f"{name} {_shown(field)}" for name, field in item.items() if field not in ("", None)
+                    )
+                    lines.append(f"{where}  - {line}")
                 else:
                     lines.append(f"{where}  - {item}")
         else:
