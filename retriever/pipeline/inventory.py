@@ -159,12 +159,12 @@ def _memberships(
 
 def segment_sizes(recipe: Recipe) -> dict[tuple[str, str], int]:
     """Sizes in bytes of the segments on disk of a recipe's stages, by root ("data" or "outputs") and path."""
-    found: dict[tuple[str, str], int] = {}
+    segments: dict[tuple[str, str], int] = {}
     for specs in recipe.specs.values():
         for spec in specs.values():
             sizes = sizes_below(recipe.root(spec.stage), recipe.folder(spec))
-            found |= {(recipe.stages[spec.stage].root, path): size for path, size in sizes.items()}
-    return found
+            segments |= {(recipe.stages[spec.stage].root, path): size for path, size in sizes.items()}
+    return segments
 
 
 def file_states_of(recipe: Recipe, sources: SourceTable) -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
-"""Raw data of the format before, which was kept by all fields of its observatory and by name and place.
+"""Outputs of the format before: what is used of them, and what is made again.
 
-What an archive answered then is not asked for again. Nothing else in the package knows of that format, so that this
-module can be deleted when no such data is left.
+Raw data was kept by all fields of its observatory and by name and place. What an archive answered then is not asked for
+again; later products are made again. Nothing else in the package knows of that format, so that this module can be
+deleted when no such data is left.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +14,15 @@ import numpy as np
 from retriever.identity import Digests, canonical_hash, digest_each, join_digests, pack_digests
 from retriever.interfaces import Observatory, describe
 from retriever.outcome import Outcome
-from retriever.pipeline.recipe import DATA_TYPE
+from retriever.pipeline.cutting import Task
+from retriever.pipeline.recipe import DATA_TYPE, Recipe
 from retriever.source import SourceTable
+from retriever.store import queries
+from retriever.store.database import Database
 from retriever.store.products import Packed, Products, latest
+from retriever.store.segments import FORMAT, format_of
 
-__all__ = ["WithLegacy", "legacy_inputs", "legacy_key"]
+__all__ = ["WithLegacy", "legacy_inputs", "legacy_key", "recomputed_text"]
 
 
 def legacy_key(observatory: Observatory) -> str:
@@ -98,3 +103,37 @@ def _joined(first: Products, second: Products) -> Products:
     }
     message = {**first.message, **{len(first) + entry: text for entry, text in second.message.items()}}
     return Products(message=message, packed_names=[*first.packed_names, *second.packed_names], **columns)
+
+
+def recomputed_text(recipe: Recipe, tasks: Sequence[Task], database: Database, project: str) -> str:
+    """Say in one sentence what a run makes again because a project's last products are of an earlier format.
+
+    Parameters
+    ----------
+    tasks
+        What the run is about to do.
+    project
+        Name of the project.
+
+    Returns
+    -------
+    str
+        The sentence; "" where nothing is made again for that reason.
+    """
+    formats = {
+        key: format_of(recipe.roots[root] / path)
+        for key, (root, path) in queries.last_segments(database, project).items()
+        if key[1] in recipe.stages.names and root == "outputs"
+    }
+    of_before = {key: number for key, number in formats.items() if 0 < number < FORMAT}
+    repeated = {(task.observatory, stage) for task in tasks for stage in task.stages} & of_before.keys()
+    if not repeated:
+        return ""
+    concerned = [task for task in tasks if any((task.observatory, stage) in repeated for stage in task.stages)]
+    n = np.unique(np.concatenate([task.rows for task in concerned])).size
+    stages = [stage for stage in recipe.stages.names if stage in {name for _, name in repeated}]
+    numbers = " and ".join(map(str, sorted({of_before[key] for key in repeated})))
+    return (
+        f"recomputing {', '.join(stages)} of {n} sources: this retriever's keys are those of format {FORMAT}, "
+        f"the products on disk of format {numbers}; raw data that holds rows is used as it is"
+    )

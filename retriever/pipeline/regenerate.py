@@ -59,20 +59,21 @@ def simulated_lightcurves(version: Path, name: str, data: Path, database: Databa
     if row < 0:
         raise StoreError(f"the catalog of {version.name} has no source {name!r}; see its sources.parquet")
     inventory = take_inventory(recipe, sources, file_states_of(recipe, sources), database)
-    found: dict[str, Tables] = {}
+    simulated: dict[str, Tables] = {}
     for observatory in recipe.surveys:
         outcome = int(inventory.states[observatory]["simulate"].outcome[row])
         if outcome == Outcome.EMPTY:
             continue
         if outcome != Outcome.DONE:
             raise StoreError(
-                f"{version.name} has no finished simulation of {name!r} by the present code; run it again first"
+                f"{version.name} has no finished simulation of {name!r} under the keys of the present code and format; "
+                "run its config.yaml again, and name the version that gives"
             )
         rows = np.array([row])
         stage = recipe.stages["simulate"]
         loads = make_loads(recipe, observatory, stage, rows, inventory.states, inventory.segments)
-        found[observatory] = simulate_again(recipe, sources.take(rows), observatory, loads)
-    return found
+        simulated[observatory] = simulate_again(recipe, sources.take(rows), observatory, loads)
+    return simulated
 
 
 def simulate_again(recipe: Recipe, chosen: SourceTable, observatory: str, loads: Sequence[Load]) -> Tables:
@@ -112,11 +113,11 @@ def simulate_again(recipe: Recipe, chosen: SourceTable, observatory: str, loads:
     return made.tables
 
 
-def truth_agrees(version: VersionFolder, name: str, found: Mapping[str, Tables]) -> str:
+def truth_agrees(version: VersionFolder, name: str, simulated: Mapping[str, Tables]) -> str:
     """How regenerated events compare with those of the version: "identical", "equal" within 1e-12, or "different"."""
     table = version.table("injections")
     verdict = "identical"
-    for observatory, tables in found.items():
+    for observatory, tables in simulated.items():
         mine = tables["injections"]
         rows = np.flatnonzero((table["source"] == name) & (table["observatory"] == observatory))
         if rows.size != mine["source"].size:

@@ -24,6 +24,7 @@ from retriever.pipeline.cutting import Task, cut_tasks
 from retriever.pipeline.executors import Engine, recipe_blob, work
 from retriever.pipeline.inventory import Inventory, segment_sizes, take_inventory
 from retriever.pipeline.jobs import make_job
+from retriever.pipeline.legacy import recomputed_text
 from retriever.pipeline.plan import Choice, Key, States
 from retriever.pipeline.progress import Progress
 from retriever.pipeline.recipe import Recipe
@@ -165,6 +166,8 @@ class Run:
         tasks = self._tasks()
         if not tasks:
             return
+        if text := recomputed_text(self.recipe, tasks, self.database, self.version.inputs["project"]["name"]):
+            log.warning("%s", text)
         order = self.recipe.stages.names
         with (
             LeaseHolder(self.database, self.name) as leases,

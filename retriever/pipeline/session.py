@@ -140,17 +140,17 @@ def plan_config(config: "DictConfig") -> Preview:
     session = open_session(config)
     version, recipe = session.version, session.recipe
     with contextlib.ExitStack() as stack:
-        there = Database.exists(session.address, session.paths.outputs_root)
-        database = stack.enter_context(Database(session.address, session.paths.outputs_root)) if there else None
+        exists = Database.exists(session.address, session.paths.outputs_root)
+        database = stack.enter_context(Database(session.address, session.paths.outputs_root)) if exists else None
         if database is not None:
             renew(session.paths.outputs_root, session.paths.data_root, database)
-        found, _ = read_batches(unknown_segments(database, segment_sizes(recipe), recipe.roots), recipe.roots)
+        unknown, _ = read_batches(unknown_segments(database, segment_sizes(recipe), recipe.roots), recipe.roots)
         inventory = take_inventory(
             recipe,
             session.sources,
             session.file_states,
             database,
-            [batch for _, batch in found],
+            [batch for _, batch in unknown],
             session.settings.fetched_after,
         )
         candidates = queries.versions_by_run(database, version.inputs["project"]["name"]) if database else []
@@ -164,7 +164,7 @@ def plan_config(config: "DictConfig") -> Preview:
         stages=explain(
             recipe, session.sources, inventory, session.choice, now, before, list(session.file_states), changes.of
         ),
-        interrupted=len(found),
+        interrupted=len(unknown),
     )
 
 

@@ -28,12 +28,12 @@ def show_known(thing: str, outputs: Path, data: Path, database: Database) -> dic
 
 def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
     """A segment by the end of its path."""
-    found = queries.segments_named(database, Path(word).name)
-    if not found:
+    rows = queries.segments_named(database, Path(word).name)
+    if not rows:
         raise StoreError(
             f"the database knows no segment {Path(word).name!r}; retriever verify names files it does not know"
         )
-    row = found[0]
+    row = rows[0]
     path = (data if row["root"] == "data" else outputs) / row["path"]
     manifest, tables = read(path, ["sources"])
     return {
@@ -51,7 +51,7 @@ def _source(name: str, database: Database) -> dict[str, Any]:
     """A source by its name or an alias, over all versions."""
     rows = queries.source_rows(database, name)
     names = sorted({row["name"] for row in rows} | {name})
-    products = [{"source": one, **product} for one in names for product in queries.products_of(database, one)]
+    products = [{"source": own, **product} for own in names for product in queries.products_of(database, own)]
     if not products and not rows:
         raise StoreError(f"there is no version, segment or source {name!r}; see retriever status and sources.parquet")
     return {
@@ -61,13 +61,13 @@ def _source(name: str, database: Database) -> dict[str, Any]:
         "products": [
             {
                 **{
-                    key: one[key]
+                    key: product[key]
                     for key in ("source", "stage", "observatory", "survey", "n_rows", "digest", "versions")
                 },
-                "outcome": Outcome(one["outcome"]).name.lower(),
-                "segment": one["path"],
+                "outcome": Outcome(product["outcome"]).name.lower(),
+                "segment": product["path"],
             }
-            for one in products
+            for product in products
         ],
     }
 

@@ -88,7 +88,7 @@ def _modules(code: Mapping[str, str]) -> set[str]:
 
 
 def code_of_version(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Hash of every definition that a version's stages stand on, from its record."""
+    """Hash of every definition that a version's stages reach, from its manifest."""
     return {
         definition: digest
         for stages in manifest.get("code", {}).values()

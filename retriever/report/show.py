@@ -1,4 +1,4 @@
-"""A thing of a version and where it came from, by the version's folder alone: no database is asked.
+"""Versions and what is in them, with its provenance, from the version's folder alone: no database is queried.
 
 Addresses are words with slashes: ``VERSION``, ``VERSION/SOURCE``, ``VERSION/SOURCE/OBSERVATORY/NUMBER`` for a light
 curve, with ``/PEAK`` after it for the detection that peaks at that epoch.
@@ -120,8 +120,8 @@ def _split(rest: str) -> tuple[str, str | None, int | None, int | None]:
 
 
 def _table_rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, object]]:
-    found: list[dict[str, Any]] = rows_of_source(version, table, source).to_pylist()
-    return [row for row in found if observatory is None or row["observatory"] == observatory]
+    rows: list[dict[str, Any]] = rows_of_source(version, table, source).to_pylist()
+    return [row for row in rows if observatory is None or row["observatory"] == observatory]
 
 
 def _lineage(
@@ -134,9 +134,9 @@ def _lineage(
         names = version.table("sources", ["name"])["name"].tolist() if n < 5000 else []
         raise StoreError(f"{version.name} has no source {name!r}{nearest(name, names)}")
     keys = version.manifest["inputs"]["stage_keys"]
-    found = []
+    lineage = []
     for row in rows:
-        one: dict[str, Any] = {
+        product: dict[str, Any] = {
             "observatory": row["observatory"],
             "stage": row["stage"],
             "outcome": row["outcome"],
@@ -146,14 +146,14 @@ def _lineage(
             "row": row["source_row"],
         }
         if row["message"]:
-            one["message"] = row["message"]
+            product["message"] = row["message"]
         if row["segment"]:
             root, _, path = row["segment"].partition("/")
-            one["file"] = str((data if root == "data" else outputs) / path)
+            product["file"] = str((data if root == "data" else outputs) / path)
             if row["stage"] == "download":
-                one["provenance"] = _provenance(Path(one["file"]), row["source_row"])
-        found.append(one)
-    return found
+                product["provenance"] = _provenance(Path(product["file"]), row["source_row"])
+        lineage.append(product)
+    return lineage
 
 
 def _provenance(path: Path, source_row: int) -> Mapping[str, Any] | None:
@@ -167,10 +167,10 @@ def _provenance(path: Path, source_row: int) -> Mapping[str, Any] | None:
     return dict(json.loads(str(index["provenance"][at[0]]))) if at.size else None
 
 
-def show_text(found: Mapping[str, Any], where: str = "") -> str:
-    """A thing for people: nested values, indented."""
+def show_text(shown: Mapping[str, Any], where: str = "") -> str:
+    """What was found, for people: nested values, indented."""
     lines: list[str] = []
-    for key, value in found.items():
+    for key, value in shown.items():
         if isinstance(value, Mapping):
             lines.append(f"{where}{key}:")
             lines.append(show_text(value, f"{where}  ") if value else f"{where}  (none)")
@@ -178,8 +178,10 @@ def show_text(found: Mapping[str, Any], where: str = "") -> str:
             lines.append(f"{where}{key}: {'' if value else '(none)'}".rstrip())
             for item in value:
                 if isinstance(item, Mapping):
-                    told = ", ".join(f"{name} {_shown(one)}" for name, one in item.items() if one not in ("", None))
-                    lines.append(f"{where}  - {told}")
+                    line = ", ".join(
+                        f"{name} {_shown(field)}" for name, field in item.items() if field not in ("", None)
+                    )
+                    lines.append(f"{where}  - {line}")
                 else:
                     lines.append(f"{where}  - {item}")
         else:

@@ -47,7 +47,7 @@ class VersionFolder:
                 return dict(manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"cannot read {path} ({error}); name a version's folder") from error
-        raise StoreError(f"{path} is no record of a version; name a version's folder")
+        raise StoreError(f"{path} is no manifest of a version; name a version's folder")
 
     @property
     def created(self) -> datetime:
@@ -65,9 +65,9 @@ class VersionFolder:
     @property
     def hash_holds(self) -> bool:
         """Whether the hash is that of the inputs, and the folder's name that of the hash."""
-        inputs, told = self.manifest["inputs"], self.manifest["hash"]
+        inputs, digest = self.manifest["inputs"], self.manifest["hash"]
         named = inputs["project"]["name"].upper()
-        return canonical_hash(inputs) == told and self.name in (named, f"{named}_{told[:12]}")
+        return canonical_hash(inputs) == digest and self.name in (named, f"{named}_{digest[:12]}")
 
     @property
     def is_pinned(self) -> bool:
@@ -102,12 +102,12 @@ class VersionFolder:
             When the table is missing or broken.
         """
         with self.open_table(name) as file:
-            there = set(file.schema_arrow.names)
-            wanted = [column for column in columns if column in there] if columns is not None else None
+            known = set(file.schema_arrow.names)
+            wanted = [column for column in columns if column in known] if columns is not None else None
             table = file.read(columns=wanted)
             n = file.metadata.num_rows
-        found = {key: table[key].to_numpy() for key in table.column_names}
-        return {**found, **declared_defaults(name, columns, found, n)}
+        arrays = {key: table[key].to_numpy() for key in table.column_names}
+        return {**arrays, **declared_defaults(name, columns, arrays, n)}
 
     @property
     def segments(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class VersionFolder:
         return any((self.folder / f"{name}.parquet").exists() for name in ("segments", "products"))
 
 
-def declared_defaults(name: str, wanted: Sequence[str] | None, found: Mapping[str, Any], n: int) -> dict[str, Any]:
+def declared_defaults(name: str, wanted: Sequence[str] | None, known: Mapping[str, Any], n: int) -> dict[str, Any]:
     """Declared columns that a version written before does not have."""
     declared = next((table for table in GRAPH.tables if table.name == name), None)
     if declared is None:
@@ -129,7 +129,7 @@ def declared_defaults(name: str, wanted: Sequence[str] | None, found: Mapping[st
     missing = [
         spec
         for spec in declared.columns
-        if spec.name not in found and spec.default is not REQUIRED and (wanted is None or spec.name in wanted)
+        if spec.name not in known and spec.default is not REQUIRED and (wanted is None or spec.name in wanted)
     ]
     return {spec.name: np.full(n, spec.default, dtype=object if spec.kind is str else spec.kind) for spec in missing}
 
@@ -160,17 +160,17 @@ def find_version(word: str, outputs: Path) -> VersionFolder:
     names = version_names(outputs)
     if word in names:
         return VersionFolder(outputs / word)
-    found = names_beginning(word, names)
-    if len(found) == 1:
-        return VersionFolder(outputs / found[0])
-    if not found:
+    possible = names_beginning(word, names)
+    if len(possible) == 1:
+        return VersionFolder(outputs / possible[0])
+    if not possible:
         raise ConfigError(f"there is no version {word!r} in {outputs}; see retriever status")
-    raise ConfigError(f"{word!r} may mean {', '.join(found[:5])}; give more letters")
+    raise ConfigError(f"{word!r} may mean {', '.join(possible[:5])}; give more letters")
 
 
 def find_versions(words: Sequence[str], outputs: Path) -> list[VersionFolder]:
     """The versions that words mean; a word with ``*`` stands for all names that match."""
-    found: dict[Path, VersionFolder] = {}
+    by_folder: dict[Path, VersionFolder] = {}
     for word in words:
         if "*" in word:
             matching = [name for name in version_names(outputs) if Path(name).match(word)]
@@ -179,5 +179,5 @@ def find_versions(words: Sequence[str], outputs: Path) -> list[VersionFolder]:
             versions = [VersionFolder(outputs / name) for name in matching]
         else:
             versions = [find_version(word, outputs)]
-        found |= {version.folder: version for version in versions}
-    return list(found.values())
+        by_folder |= {version.folder: version for version in versions}
+    return list(by_folder.values())

@@ -108,8 +108,8 @@ def unpack_version(file: Path, outputs: Path, data: Path, database: Database) ->
             if shutil.disk_usage(outputs).free < needed:
                 raise StoreError(f"{file} unpacks to {needed} bytes, and {outputs} has less room; free some space")
             record = f"outputs/{name}/version.json"
-            # the record last: without it the folder is no version yet
-            for member in sorted(manifest["files"], key=lambda one: one == record):
+            # the manifest last: without it the folder is no version yet
+            for member in sorted(manifest["files"], key=lambda member: member == record):
                 root = outputs if member.startswith("outputs/") else data
                 size, digest = manifest["files"][member]
                 _extract(archive, member, size, digest, root, file)
@@ -134,20 +134,20 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Mapping[str, Any]:
         if manifest["format"] > FORMAT:
             raise StoreError(f"{file} has archive format {manifest['format']}, known up to {FORMAT}; update retriever")
         name, files = manifest["version"], manifest["files"]
-        told = {str(member): (int(size), str(digest)) for member, (size, digest) in files.items()}
+        payload = {str(member): (int(size), str(digest)) for member, (size, digest) in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{file} is no archive of a version: its manifest is broken") from error
     if not isinstance(name, str) or not re.fullmatch(r"[A-Z0-9][A-Z0-9_-]{0,63}(_[0-9a-f]{12})?", name):
         raise StoreError(f"{file} names a version {name!r}, which is no name that retriever gives")
-    for member in told:
+    for member in payload:
         if not _is_ours(member, name):
             raise StoreError(f"{file} holds {member!r}, which is no file of a version; nothing was unpacked")
-    there = {info.filename: info.file_size for info in infos[1:]}
-    if len(there) != len(infos) - 1 or there != {member: size for member, (size, _) in told.items()}:
+    held = {info.filename: info.file_size for info in infos[1:]}
+    if len(held) != len(infos) - 1 or held != {member: size for member, (size, _) in payload.items()}:
         raise StoreError(f"{file} does not hold what its manifest says; nothing was unpacked")
-    if f"outputs/{name}/version.json" not in told:
+    if f"outputs/{name}/version.json" not in payload:
         raise StoreError(f"{file} holds no version.json; nothing was unpacked")
-    return {"version": name, "files": told}
+    return {"version": name, "files": payload}
 
 
 def _is_ours(member: str, version: str) -> bool:
@@ -174,9 +174,9 @@ def _extract(archive: zipfile.ZipFile, member: str, size: int, digest: str, root
                     break
                 hasher.update(chunk)
                 out.write(chunk)
-        found = hasher.hexdigest()
+        actual = hasher.hexdigest()
         is_segment = member.endswith(".h5")
-        if written != size or found != digest or (is_segment and found[:DIGEST_CHARS] != digest_in(target.name)):
+        if written != size or actual != digest or (is_segment and actual[:DIGEST_CHARS] != digest_in(target.name)):
             raise StoreError(f"{member!r} in {file} is not what the manifest says; get a fresh copy")
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(target)

@@ -45,7 +45,9 @@ def segment_batch(root: str, folder: Path, path: str) -> tuple[StageSpec, Batch]
     SegmentError
         When the file is missing or altered, or says what no segment says.
     """
-    manifest, tables = read(folder / path, lambda told: ("sources", *(table.name for table in _declared(told, path))))
+    manifest, tables = read(
+        folder / path, lambda payload: ("sources", *(table.name for table in _declared(payload, path)))
+    )
     declared = _declared(manifest, path)
     file = SegmentFile(path=path, digest=digest_in(path), size=(folder / path).stat().st_size)
     words = ("stage", "observatory", "survey", "data_type")
@@ -58,7 +60,7 @@ def _declared(manifest: Mapping[str, Any], path: str) -> tuple[Table, ...]:
     if "tables" not in manifest and manifest["stage"] in GRAPH.names:
         return GRAPH[manifest["stage"]].tables
     try:
-        return tuple(_table(told) for told in manifest.get("tables", ()))
+        return tuple(_table(payload) for payload in manifest.get("tables", ()))
     except (KeyError, TypeError, ValueError) as error:
         raise SegmentError(f"segment {path} declares tables that cannot be read; delete it and run again") from error
 
@@ -81,13 +83,13 @@ def declared_as_json(tables: Sequence[Table]) -> list[dict[str, object]]:
     ]
 
 
-def _table(told: Mapping[str, Any]) -> Table:
-    names = [told["name"], *(column[0] for column in told["columns"])]
+def _table(payload: Mapping[str, Any]) -> Table:
+    names = [payload["name"], *(column[0] for column in payload["columns"])]
     if not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
         raise ValueError("names of tables and columns are words of a-z, 0-9 and '_'")
     columns = tuple(
         Column(name=name, kind=_KINDS[kind], unit=unit, description=text, default=default[0] if default else REQUIRED)
-        for name, kind, unit, text, *default in told["columns"]
+        for name, kind, unit, text, *default in payload["columns"]
     )
-    flags = {key: bool(told[key]) for key in ("extensible", "exported")}
-    return Table(name=told["name"], columns=columns, order=tuple(told["order"]), **flags)
+    flags = {key: bool(payload[key]) for key in ("extensible", "exported")}
+    return Table(name=payload["name"], columns=columns, order=tuple(payload["order"]), **flags)

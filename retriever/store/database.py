@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, MetaData, Table, insert, inspect, select
+from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from retriever.errors import SchemaError, StoreError
 from retriever.graph import GRAPH
@@ -72,11 +73,25 @@ class Database:
                         f"the database {self.engine.url!r} has schema {number}, known up to {models.SCHEMA}; "
                         "update retriever, or choose other outputs with paths.outputs"
                     )
-                if number == models.SCHEMA:
+                if number == models.SCHEMA and self._has_all_columns(connection):
                     return
                 self.outdated = True
                 drop_everything(connection)
             self._create(connection)
+
+    @staticmethod
+    def _has_all_columns(connection: Connection) -> bool:
+        """Add declared columns that have a default and are not in the database yet; whether none is missing then."""
+        for table in map(models.row_table, GRAPH.tables):
+            known = {column["name"] for column in inspect(connection).get_columns(table.name)}
+            for column in table.columns:
+                if column.name in known:
+                    continue
+                if column.server_default is None and not column.nullable:
+                    return False
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
+        return True
 
     def _refuse_network(self, outputs: Path) -> None:
         """SQLite's locks do not hold on network file systems."""
@@ -122,9 +137,10 @@ class Database:
         own = {table.name for table in fixed if isinstance(table, Table)}
         with self.reading() as connection:
             names = sorted(set(inspect(connection).get_table_names()) - own)
-            found = MetaData()
-            found.reflect(connection, only=names)
-        return [found.tables[name] for name in names if {"segment_id", "row"} <= set(found.tables[name].c.keys())]
+            metadata = MetaData()
+            metadata.reflect(connection, only=names)
+        tables = [metadata.tables[name] for name in names]
+        return [table for table in tables if {"segment_id", "row"} <= set(table.c.keys())]
 
     def clear(self) -> None:
         """Remove all that is in the database; segments and version folders have it all."""

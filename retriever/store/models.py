@@ -7,13 +7,27 @@ source in that segment, so that ``(segment_id, source_row)`` leads to the produc
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Float, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    false,
+    text,
+    true,
+)
 from sqlalchemy import Column as SQLColumn
 from sqlalchemy import Table as RowTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from retriever.errors import StoreError
-from retriever.schema import Column, Table
+from retriever.schema import REQUIRED, Column, Table
 
 __all__ = [
     "ROW_KEYS",
@@ -147,7 +161,22 @@ _SQL_KINDS: dict[type, Any] = {int: BigInteger, float: Float, bool: Boolean, str
 
 def _row_column(spec: Column) -> SQLColumn[Any]:
     # a float that is NaN is NULL in SQLite
-    return SQLColumn(spec.name, _SQL_KINDS[spec.kind], nullable=spec.kind is float, comment=spec.description or None)
+    return SQLColumn(
+        spec.name,
+        _SQL_KINDS[spec.kind],
+        nullable=spec.kind is float,
+        server_default=_server_default(spec),
+        comment=spec.description or None,
+    )
+
+
+def _server_default(spec: Column) -> Any:
+    """A column's default as the database fills it in, for rows of before and for a retriever without the column."""
+    if spec.default is REQUIRED or spec.default != spec.default:  # NULL stands for NaN
+        return None
+    if spec.kind is bool:
+        return true() if spec.default else false()
+    return str(spec.default) if spec.kind is str else text(repr(spec.kind(spec.default)))
 
 
 class Version(Base):

@@ -23,6 +23,7 @@ __all__ = [
     "environments_of",
     "found_aliases",
     "known_paths",
+    "last_segments",
     "packed_of_segment",
     "packed_products",
     "products",
@@ -190,6 +191,23 @@ def segments(database: Database, stage_ids: Iterable[int]) -> dict[int, tuple[st
     ).where(models.Segment.stage_id.in_(list(stage_ids)))
     with database.reading() as connection:
         return {number: (root, path, size, digest) for number, root, path, size, digest in connection.execute(query)}
+
+
+def last_segments(database: Database, project: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Root and path of the last segment that versions of a project stand on, by observatory and stage."""
+    v, vs, s, g = models.Version, models.VersionStage, models.Stage, models.Segment
+    last = (
+        select(s.observatory, s.stage, func.max(g.id).label("id"))
+        .join(vs, vs.stage_id == s.id)
+        .join(v, v.id == vs.version_id)
+        .join(g, g.stage_id == s.id)
+        .where(v.project == project)
+        .group_by(s.observatory, s.stage)
+        .subquery()
+    )
+    query = select(last.c.observatory, last.c.stage, g.root, g.path).join(g, g.id == last.c.id)
+    with database.reading() as connection:
+        return {(row.observatory, row.stage): (row.root, row.path) for row in connection.execute(query)}
 
 
 def segments_before(database: Database, stage_ids: Iterable[int], moment: datetime) -> list[int]:

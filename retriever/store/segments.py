@@ -39,6 +39,7 @@ __all__ = [
     "SegmentFile",
     "Table",
     "digest_in",
+    "format_of",
     "pack",
     "read",
     "safe_name",
@@ -282,6 +283,15 @@ def digest_in(name: str) -> str:
     '0123abcd'
     """
     return name.removesuffix(".h5").rpartition("_")[2]
+
+
+def format_of(path: Path) -> int:
+    """Number of a segment's format; 0 where the file is missing or cannot be read."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return int(file.attrs["format"])
+    except (OSError, KeyError, RuntimeError, ValueError):
+        return 0
 
 
 def sizes_below(root: Path, folder: str) -> dict[str, int]:

@@ -3,12 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import insert, text
 
+from retriever.detection import INJECTIONS
 from retriever.errors import LeaseLost, SchemaError, StoreError
 from retriever.identity import digest_each
 from retriever.outcome import Outcome
 from retriever.stages.download import RAW_INDEX
-from retriever.store import queries
+from retriever.store import models, queries
 from retriever.store.batch import Batch, StageSpec
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
@@ -154,3 +156,28 @@ def test_sqlite_on_a_network_file_system_is_refused_and_told_by_the_nearest_moun
     with pytest.raises(StoreError, match=r"network file system \(nfs4\).*store=postgres"):
         Database("", tmp_path / "outputs")
     assert not (tmp_path / "outputs" / "retriever.db").exists()
+
+
+def test_a_declared_column_that_the_database_lacks_is_added_with_its_default(tmp_path: Path, address: str) -> None:
+    row = {
+        "segment_id": 1, "row": 0, "source_row": 0, "lightcurve": 1, "shape": "box", "time_peak": 1.0, "width": 2.0,
+        "amplitude": 3.0, "snr": 4.0, "dmag": 5.0, "n_epochs": 6,
+    }  # fmt: skip
+    injections = models.row_table(INJECTIONS)
+    with Database(address, tmp_path) as database, database.writing() as connection:
+        for name in ("found_snr", "blended"):
+            connection.execute(text(f"ALTER TABLE injections DROP COLUMN {name}"))
+        connection.execute(insert(injections).values({**row, "recovered": True}))
+    with Database(address, tmp_path) as database:
+        assert not database.outdated
+        (chunk,) = queries.rows(database, INJECTIONS, [1])
+    assert chunk["amplitude"].tolist() == [3.0] and chunk["recovered"].tolist() == [True]
+    assert np.isnan(chunk["found_snr"]).all() and chunk["blended"].tolist() == [False]
+
+
+def test_a_database_that_lacks_a_column_without_default_is_made_anew(tmp_path: Path, address: str) -> None:
+    with Database(address, tmp_path) as database, database.writing() as connection:
+        connection.execute(text("ALTER TABLE injections DROP COLUMN n_epochs"))
+    with Database(address, tmp_path) as database:
+        assert database.outdated
+        assert list(queries.rows(database, INJECTIONS, [1])) == []
