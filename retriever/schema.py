@@ -92,6 +92,11 @@ class Table:
         """Units of the columns that have one."""
         return {spec.name: spec.unit for spec in self.columns if spec.unit}
 
+    @property
+    def signature(self) -> list[object]:
+        """What rows of a table have in common: names and types of the columns; plain data."""
+        return [self.name, self.extensible, [[spec.name, spec.kind.__name__] for spec in self.columns]]
+
     def completed(self, columns: Mapping[str, Array], n: int) -> Columns:
         """The declared columns, with defaults for those that an older file does not have.
 

@@ -112,12 +112,14 @@ class Recipe:
         if stage.root == "data":  # no code: no refactoring asks an archive again
             # what is asked for each source is in the input of its raw product; see retriever.observatories.requests
             return {"data_type": DATA_TYPE, "survey": self.surveys[name].observatory.survey}
-        manifest = {
+        manifest: dict[str, Any] = {
             "stage": stage.name,
             "components": used,
             "code": canonical_hash(self.code[name][stage.name]),
             "upstream": dict(upstream),
         }
+        if stage.target:  # of a project; retriever's own tables have defaults for columns that come later
+            manifest["tables"] = [table.signature for table in stage.tables]
         if stage.version:
             manifest["version"] = stage.version
         if not stage.joins_surveys and "raw" in stage.inputs:

@@ -26,7 +26,8 @@ from sqlalchemy import Column as SQLColumn
 from sqlalchemy import Table as RowTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from retriever.errors import StoreError
+from retriever.graph import GRAPH
+from retriever.identity import canonical_hash
 from retriever.schema import REQUIRED, Column, Table
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Version",
     "VersionStage",
     "row_table",
+    "row_table_name",
     "table_of",
 ]
 
@@ -64,7 +66,7 @@ class Meta(Base):
 
 
 class Stage(Base):
-    """A stage with its key: what stands on the same code, parameters and upstream stages."""
+    """A stage with its key: products of the same code, parameters and upstream stages."""
 
     __tablename__ = "stages"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -129,24 +131,28 @@ ROW_KEYS = ("segment_id", "row", "source_row")
 """What leads from a row of a declared table to its segment and its source there."""
 
 
-def row_table(table: Table) -> RowTable:
-    """The database's table for a declared table of products; the same object each time.
+def row_table_name(table: Table) -> str:
+    """Name of the database's table for a declared table of products.
 
-    Raises
-    ------
-    StoreError
-        When a table of that name was declared with other columns.
+    That of a project's stage ends with a hash of its columns, so that a change of the declaration leaves the rows of
+    earlier versions alone.
     """
+    if GRAPH.declares(table):
+        return table.name
+    return f"{table.name}_{canonical_hash(table.signature)[:8]}"
+
+
+def row_table(table: Table) -> RowTable:
+    """The database's table for a declared table of products; the same object each time."""
+    name = row_table_name(table)
     columns = [_row_column(spec) for spec in table.columns]
     if table.extensible:
         columns.append(SQLColumn("values", Text))
-    known = Base.metadata.tables.get(table.name)
+    known = Base.metadata.tables.get(name)
     if known is not None:
-        if [column.name for column in known.columns if column.name not in ROW_KEYS] != [c.name for c in columns]:
-            raise StoreError(f"two stages declare a table {table.name!r} with different columns; rename one of them")
         return known
     return RowTable(
-        table.name,
+        name,
         Base.metadata,
         SQLColumn("segment_id", BigInteger, primary_key=True),
         SQLColumn("row", Integer, primary_key=True),
@@ -192,7 +198,7 @@ class Version(Base):
 
 
 class VersionStage(Base):
-    """Which stages a version stands on."""
+    """Which stages a version consists of."""
 
     __tablename__ = "version_stages"
     version_id: Mapped[int] = mapped_column(Integer, primary_key=True)

@@ -154,7 +154,7 @@ def _insert_segments(
     statement = insert(models.Segment).returning(models.Segment.id, sort_by_parameter_order=True)
     numbers = connection.execute(statement, rows).scalars().all()
     ids |= dict(zip(fresh, numbers, strict=True))
-    for table in {table.name: table for batch in batches for table in batch.declared}.values():
+    for table in {models.row_table_name(table): table for batch in batches for table in batch.declared}.values():
         pieces = [
             (ids[path], indexed_columns(table, batch.tables[table.name]))
             for path, (_, batch) in fresh.items()

@@ -258,7 +258,7 @@ def rows(database: Database, table: Table, segment_ids: Sequence[int]) -> Iterat
     found_table = models.row_table(table)
     kinds = {column.name: column.type.python_type for column in found_table.columns}
     with database.reading() as connection:
-        if not GRAPH.declares(table) and not inspect(connection).has_table(table.name):
+        if not GRAPH.declares(table) and not inspect(connection).has_table(found_table.name):
             return
         for start in range(0, len(segment_ids), 200):
             some = segment_ids[start : start + 200]

@@ -441,3 +441,27 @@ def test_stages_that_do_not_fit_are_refused_in_one_sentence(project: Path, words
     )
     assert ended.returncode == 2 and sentence in ended.stderr, ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_table_that_gains_a_column_is_computed_again_beside_the_rows_of_earlier_versions(project: Path) -> None:
+    run(project, *WORDS)
+    folder = version_folder(project / "outputs", "OWN")
+    wanted = result_digest(folder)
+    source = (project / "own_stages.py").read_text()
+    gained = source.replace(
+        'Column(name="name", kind=str)),', 'Column(name="name", kind=str), Column(name="n", kind=int)),'
+    )
+    gained = gained.replace('"name": str(batch.items[k])}', '"name": str(batch.items[k]), "n": k}')
+    (project / "own_stages.py").write_text(gained)
+    run(project, *WORDS)
+    (other,) = set(project.glob("outputs/OWN_*")) - {folder}
+    assert set(computed(other)) == {"joint"}
+    events = pd.read_parquet(other / "joint_events.parquet")
+    assert list(events.n % 6) == list(range(6)) * 3 + [0, 1]
+    run(project, command="verify")
+    run(project, command="rebuild")
+    run(project, command="verify")
+    assert result_digest(folder) == wanted
+    (project / "own_stages.py").write_text(source)
+    assert "nothing to do" in run(project, *WORDS)
+    assert result_digest(folder) == wanted
