@@ -154,14 +154,16 @@ def _insert_segments(
     statement = insert(models.Segment).returning(models.Segment.id, sort_by_parameter_order=True)
     numbers = connection.execute(statement, rows).scalars().all()
     ids |= dict(zip(fresh, numbers, strict=True))
-    for table in {models.row_table_name(table): table for batch in batches for table in batch.declared}.values():
-        pieces = [
-            (ids[path], indexed_columns(table, batch.tables[table.name]))
-            for path, (_, batch) in fresh.items()
-            if table.name in batch.tables and batch.tables[table.name]["source"].size
-        ]
-        if pieces:
-            _insert_rows(connection, _existing(connection, table), pieces)
+    pieces: dict[str, list[tuple[Table, int, Columns]]] = {}
+    for path, (_, batch) in fresh.items():
+        for table in batch.declared:
+            if table.name in batch.tables and batch.tables[table.name]["source"].size:
+                piece = (table, ids[path], batch.tables[table.name])
+                pieces.setdefault(models.row_table_name(table), []).append(piece)
+    for of_table in pieces.values():
+        table = of_table[0][0]
+        rows_of = [(segment_id, indexed_columns(table, columns)) for _, segment_id, columns in of_table]
+        _insert_rows(connection, _existing(connection, table), rows_of)
     return ids
 
 
