@@ -49,7 +49,9 @@ def stored_epochs(version: Version, name: str, stage: str, index: str, table: st
         source = rows["source"] if rows is not None else file[index]["source"][()]
         (k,) = np.flatnonzero(source == places.source_row[at])
         first, n = (int((rows if rows is not None else file[index])[key][k]) for key in ("first", "n_rows"))
-        return {key: column[first : first + n] for key, column in file[table].items()}
+        epochs = file[table]  # a record an epoch, or a dataset a column
+        names = epochs.dtype.names if isinstance(epochs, h5py.Dataset) else list(epochs)
+        return {key: epochs[key][first : first + n] for key in names}
 
 
 # ---- the package -----------------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from retriever.errors import ConfigError
+from retriever.fingerprint import module_files
 from retriever.fingerprint.code_hashes import (
     code_of,
     definition_of,
     files_of,
     fingerprint,
-    module_files,
     refuse_changed,
     user_modules,
 )

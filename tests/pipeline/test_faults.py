@@ -236,6 +236,6 @@ def test_after_a_fault_all_is_as_if_it_had_not_been(
     assert code == 0, out
     code, out = finished(start(tmp_path, ["verify"]))
     assert code == 0, out
-    assert_same_tables(version_folder(tmp_path / "outputs"), undisturbed)
+    assert_same_tables(version_folder(tmp_path / "outputs", "DEMO"), undisturbed)
     assert not list(tmp_path.glob("**/.tmp/*"))
     assert (tmp_path / "outputs" / "retriever.db").exists() == (store == "sqlite")
