@@ -343,6 +343,7 @@ def test_rebuild_replaces_a_broken_database(retriever, stand, two, damage) -> No
     assert retriever("rebuild").err == "" and len(list(stand.glob("outputs/*broken*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_locked_or_unreadable_database_is_never_set_aside(stand) -> None:
     from retriever.store.connection import set_aside_if_broken
 

@@ -330,6 +330,7 @@ def test_kept_simulated_light_curves_are_those_made_again(retriever, stand) -> N
     assert retriever("simulated", "nowhere", name, "x.parquet").code == 2
 
 
+@pytest.mark.slow
 def test_twenty_processes_one_hash(retriever, stand) -> None:
     import random
     import subprocess

@@ -84,6 +84,7 @@ def test_no_address_and_a_server_that_is_not_there(retriever, stand, monkeypatch
     assert ended.code == 1 and ended.err.count("\n") == 1 and SECRET not in ended.err
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_for_some_seconds_is_waited_for(
     stand, postgres_server, postgres, tmp_path_factory
 ) -> None:
