@@ -11,36 +11,33 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retriever.errors import AbortedRun, StoreError
-from retriever.identity import Digests
 from retriever.interfaces import AsksArchive
 from retriever.outcome import Outcome
 from retriever.pipeline.cutting import Task, cut_tasks
 from retriever.pipeline.executors import Engine, recipe_blob, work
+from retriever.pipeline.finishing import finish
 from retriever.pipeline.inventory import Inventory, segment_sizes, take_inventory
 from retriever.pipeline.jobs import make_job
 from retriever.pipeline.legacy import recomputed_text
-from retriever.pipeline.plan import Choice, Key, States
+from retriever.pipeline.plan import Choice
 from retriever.pipeline.progress import Progress
 from retriever.pipeline.recipe import Recipe
-from retriever.pipeline.run_summary import RunSummary, count_outcomes, count_rows, differences
+from retriever.pipeline.results import Results
+from retriever.pipeline.run_summary import RunSummary
 from retriever.pipeline.settings import RunSettings
 from retriever.pipeline.task import JobResult
 from retriever.pipeline.version import Version
-from retriever.report.tables import Counted, FreshCounts, all_aliases, write_tables
 from retriever.report.versions import VersionFolder
 from retriever.source import SourceTable
 from retriever.store import history, queries
 from retriever.store.database import Database
 from retriever.store.files import remove_leftovers, write_text
 from retriever.store.leases import LeaseHolder
-from retriever.store.publishing import add_sources, publish, stage_ids
-from retriever.store.segments import read
+from retriever.store.publishing import stage_ids
 from retriever.store.upkeep import register_orphans, unknown_segments
 
 __all__ = ["Run"]
@@ -78,8 +75,9 @@ class Run:
         self._choice, self._file_states = choice, file_states
         self._ids = stage_ids(database, [spec for specs in recipe.specs.values() for spec in specs.values()])
         self._fetched_after = settings.fetched_after
-        self._results = _Results(self)
+        self._results = Results(recipe, database, settings, self.summary)
         self._inventory: Inventory
+        self._newest: dict[int, int]
 
     def run(self) -> RunSummary:
         """Run to the end, to an interruption, or until it is aborted; the tables are rewritten in any case."""
@@ -110,7 +108,11 @@ class Run:
             self.summary.state, self.summary.message = "error", str(error)
             self._end(started)
             raise
-        finish_tables(self)
+        inventory = self._inventory if self.summary.state == "complete" else self._take_inventory()
+        finish(
+            self.recipe, self.sources, self._choice, inventory, self.database, self.version.folder, self.summary,
+            not_refreshed=self._results.not_refreshed, fresh=self._results.fresh, stage_ids=list(self._ids.values()),
+        )  # fmt: skip
         self._end(started)
         return self.summary
 
@@ -135,6 +137,7 @@ class Run:
         register_orphans(self.database, unknown, roots, run=self.name)
 
     def _take_inventory(self) -> Inventory:
+        self._newest = queries.newest_products(self.database, list(self._ids.values()))
         return take_inventory(
             self.recipe, self.sources, self._file_states, self.database, fetched_after=self._fetched_after
         )
@@ -168,7 +171,6 @@ class Run:
             return
         if text := recomputed_text(self.recipe, tasks, self.database, self.version.inputs["project"]["name"]):
             log.warning("%s", text)
-        order = self.recipe.stages.names
         with (
             LeaseHolder(self.database, self.name) as leases,
             Progress() as progress,
@@ -176,15 +178,9 @@ class Run:
             interruptible() as stopping,
         ):
             while tasks:
-                keys = sorted(
-                    {
-                        (order.index(stage), self.recipe.specs[task.observatory][stage].key)
-                        for task in tasks
-                        for stage in task.stages
-                    }
-                )
-                waited = leases.take([key for _, key in keys], on_wait=progress.waiting)
-                if waited:
+                keys = self._stage_keys(tasks)
+                waited = leases.take(keys, on_wait=progress.waiting)
+                if waited or self._others_published(keys):
                     self._register_orphans()
                 else:
                     now = [(task.observatory, task.stages, task.rows.tolist()) for task in tasks]
@@ -196,12 +192,25 @@ class Run:
                 self._inventory = self._take_inventory()
                 tasks = self._tasks()
 
+    def _stage_keys(self, tasks: Sequence[Task]) -> list[str]:
+        """Keys of the stages of some tasks, upstream first."""
+        stages = {(task.observatory, stage) for task in tasks for stage in task.stages}
+        order = self.recipe.stages.names
+        numbered = {(order.index(stage), self.recipe.specs[observatory][stage].key) for observatory, stage in stages}
+        return [key for _, key in sorted(numbered)]
+
+    def _others_published(self, keys: Sequence[str]) -> bool:
+        """Whether another run published products of some stages between the inventory and the leases on them."""
+        ids = [self._ids[key] for key in keys]
+        newest = queries.newest_products(self.database, ids)
+        return any(newest.get(number) != self._newest.get(number) for number in ids)
+
     def _do(
         self, tasks: Sequence[Task], executor: Executor, leases: LeaseHolder, progress: Progress,
         stopping: threading.Event,
     ) -> None:  # fmt: skip
         """Work through tasks, a bounded number of them in flight."""
-        blob = recipe_blob(self.recipe)
+        blob, states = recipe_blob(self.recipe), self._inventory.states
         waiting = iter(tasks)
         flying: dict[Future[JobResult], Task] = {}
         finished: list[tuple[Task, JobResult]] = []
@@ -212,7 +221,7 @@ class Run:
                     task = next(waiting, None)
                     if task is None:
                         break
-                    job = make_job(self.recipe, task, self._inventory.states, self._inventory.segments, self.sources)
+                    job = make_job(self.recipe, task, states, self._inventory.segments, self.sources)
                     flying[executor.submit(work, blob, job)] = task
                 if not flying:
                     break
@@ -220,96 +229,15 @@ class Run:
                 finished += [(flying.pop(future), future.result()) for future in list(flying) if future in done]
                 if time.monotonic() - published > PUBLISH_SECONDS or any(result.error for _, result in finished):
                     ready, finished, published = finished, [], time.monotonic()
-                    self._results.take(ready, leases, progress)
+                    self._results.take(ready, states, leases, progress)
         except BrokenProcessPool as error:
             raise StoreError("a worker process died, perhaps for lack of memory; run again to go on") from error
         finally:
             for future in flying:
                 future.cancel()
-            self._results.take(finished, leases, progress)
+            self._results.take(finished, states, leases, progress)
         if stopping.is_set():
             raise KeyboardInterrupt
-
-
-class _Results:
-    """Publishes what jobs made, counts, and stops a run that will not get anywhere."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._failed = self._failed_in_a_row = 0
-        self.tried: dict[Key, set[bytes]] = {}
-        self.not_refreshed: list[str] = []
-        self.fresh = FreshCounts()
-
-    def take(self, finished: Sequence[tuple[Task, JobResult]], leases: LeaseHolder, progress: Progress) -> None:
-        """Publish what jobs made, and count."""
-        run = self._run
-        for task, result in finished:
-            self._keep_earlier_answers(task, result)
-        batches = [batch for _, result in finished for batch in result.batches]
-        if batches:
-            publish(run.database, batches, run=run.name, tokens=leases.tokens)
-        for task, result in finished:
-            self._add_counts(result)
-            failed_here = np.zeros(task.rows.size, np.bool_)
-            for stage, outcome in result.outcomes.items():
-                failed = outcome == Outcome.FAILED
-                if failed.any():
-                    inputs = self._inputs(task.observatory, stage, result)
-                    self.tried.setdefault((task.observatory, stage), set()).update(inputs[failed].tolist())
-                failed_here |= failed
-                fetched = run.recipe.stages[stage].root == "data"
-                run.summary.computed[stage] += int(
-                    np.count_nonzero((outcome == Outcome.DONE) | (outcome == Outcome.EMPTY) & fetched)
-                )
-            progress.advance(task.rows.size, int(failed_here.sum()))
-            self._judge(failed_here)
-            if result.error:
-                log.debug("%s", result.error_trace)
-                raise StoreError(result.error)
-
-    def _inputs(self, observatory: str, stage: str, result: JobResult) -> Digests:
-        key = self._run.recipe.specs[observatory][stage].key
-        inputs: Digests = next(batch.tables["sources"]["input"] for batch in result.batches if batch.stage_key == key)
-        return inputs
-
-    def _keep_earlier_answers(self, task: Task, result: JobResult) -> None:
-        """Where a source could not be fetched again, what it had stays, and the next run asks again."""
-        run = self._run
-        if run.settings.refresh is None or "download" not in task.stages:
-            return
-        raw = run._inventory.states[task.observatory]["download"].digest[task.rows]
-        key = run.recipe.specs[task.observatory]["download"].key
-        for batch in result.batches:
-            rows = batch.tables["sources"]
-            kept = (rows["outcome"] == Outcome.FAILED) & (raw != b"") & (batch.stage_key == key)
-            if kept.any():
-                rows["outcome"][kept], rows["digest"][kept] = Outcome.PENDING, raw[kept]
-                result.outcomes["download"] = np.where(kept, Outcome.FAILED, rows["outcome"]).astype(np.int8)
-                self.not_refreshed += [
-                    f"{rows['name'][k]} ({task.observatory}, download): {rows['message'][k]}; its earlier answer stays"
-                    for k in np.flatnonzero(kept).tolist()
-                ]
-
-    def _add_counts(self, result: JobResult) -> None:
-        for batch in result.batches:
-            if "detections" in batch.tables and batch.file is not None:
-                done = np.count_nonzero(batch.tables["sources"]["outcome"] == Outcome.DONE)
-                self.fresh.add(batch.file.path, int(done), result.counts)
-
-    def _judge(self, failed: NDArray[np.bool_]) -> None:
-        """Stop a run that will not get anywhere."""
-        self._failed += int(failed.sum())
-        for has_failed in failed.tolist():
-            self._failed_in_a_row = self._failed_in_a_row + 1 if has_failed else 0
-        total, in_a_row = self._run.settings.max_failures, self._run.settings.max_failures_in_a_row
-        if total is not None and self._failed > total:
-            raise AbortedRun(f"more than {total} sources failed (run.max_failures); remove the cause and run again")
-        if in_a_row is not None and self._failed_in_a_row > in_a_row:
-            raise AbortedRun(
-                f"{self._failed_in_a_row} sources failed one after the other (run.max_failures_in_a_row); "
-                "remove the cause and run again"
-            )
 
 
 @contextlib.contextmanager
@@ -333,89 +261,3 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-# ---- finishing ---------------------------------------------------------------------------------------------------
-
-
-def finish_tables(run: Run) -> None:
-    """Write the version's tables, and count what it has now."""
-    inventory = run._take_inventory() if run.summary.state != "complete" else run._inventory
-    states, segments = inventory.states, inventory.segments
-    run.summary.failures = count_outcomes(run.summary, states, run.sources) + run._results.not_refreshed
-    _say_what_is_not_on_disk(run, states)
-    aliases = _aliases(run, states)
-    roots = run.recipe.roots
-    counted = Counted(
-        recipe_tables=tuple((stage.name, stage.tables) for stage in run.recipe.stages),
-        sources=run.sources,
-        states=states,
-        segments=segments,
-        lightcurve_stages=_searched(run.recipe),
-        read_segment=lambda number, tables: read(roots[segments[number][0]] / segments[number][1], tables)[1],
-        rows=lambda table, ids: queries.rows(run.database, table, ids),
-        fresh=run._results.fresh,
-        aliases=aliases,
-    )
-    if write_tables(run.version.folder, counted):
-        add_sources(run.database, _source_rows(run.sources, aliases))
-    vars(run.summary).update(count_rows(run.version.folder))
-    run.summary.mixed = differences(queries.environments_of(run.database, run._ids.values()))
-    if run.summary.state == "complete":
-        run.summary.state = _state(run, states)
-
-
-def _searched(recipe: Recipe) -> dict[str, str]:
-    """Observatory to the stage whose light curves are searched."""
-    producer = recipe.stages.producers(recipe.stages["analyze"])["lightcurves"].name
-    return dict.fromkeys(recipe.surveys, producer)
-
-
-def _say_what_is_not_on_disk(run: Run, states: States) -> None:
-    for name in sorted(run._choice.not_asked):
-        missing = np.flatnonzero((states[name]["download"].outcome == Outcome.PENDING) & run._choice.sources)
-        if missing.size:
-            log.warning(
-                "%d source(s) have no raw data of %s on disk, the first is %s, and run.offline=true",
-                missing.size, name, run.sources.name[missing[0]],
-            )  # fmt: skip
-
-
-def _aliases(run: Run, states: States) -> dict[int, tuple[str, ...]]:
-    """Other names that archives gave, by the source's row in the catalog."""
-    found: dict[int, tuple[str, ...]] = {}
-    for name in run.recipe.surveys:
-        raw = states[name]["download"]
-        names_at = list(queries.found_aliases(run.database, np.unique(raw.segment[raw.segment >= 0]).tolist()))
-        places = zip(raw.segment.tolist(), raw.row.tolist(), strict=True) if names_at else ()
-        row_at = {place: k for k, place in enumerate(places)}
-        for segment, row, names in names_at:
-            if (segment, row) in row_at:
-                k = row_at[segment, row]
-                found[k] = (*found.get(k, ()), *names)
-    return found
-
-
-def _state(run: Run, states: States) -> str:
-    codes = np.concatenate([state.outcome for of_stages in states.values() for state in of_stages.values()])
-    if (codes == Outcome.FAILED).any() or run._results.not_refreshed:
-        return "failures"
-    return "partial" if (codes == Outcome.PENDING).any() else "complete"
-
-
-def _source_rows(sources: SourceTable, names_of: Mapping[int, tuple[str, ...]]) -> list[dict[str, Any]]:
-    columns: list[Any] = [
-        sources.name,
-        sources.digests.astype(np.str_),
-        sources.ra,
-        sources.dec,
-        sources.epoch,
-        sources.mag,
-        sources.band,
-    ]
-    keys = ("name", "digest", "ra", "dec", "epoch", "mag", "band")
-    lists = [column if isinstance(column, list) else column.tolist() for column in columns]
-    return [
-        {**dict(zip(keys, row, strict=True)), "aliases": list(names)}
-        for row, names in zip(zip(*lists, strict=True), all_aliases(sources, names_of), strict=True)
-    ]

@@ -24,6 +24,7 @@ __all__ = [
     "found_aliases",
     "known_paths",
     "last_segments",
+    "newest_products",
     "packed_of_segment",
     "packed_products",
     "products",
@@ -208,6 +209,13 @@ def last_segments(database: Database, project: str) -> dict[tuple[str, str], tup
     query = select(last.c.observatory, last.c.stage, g.root, g.path).join(g, g.id == last.c.id)
     with database.reading() as connection:
         return {(row.observatory, row.stage): (row.root, row.path) for row in connection.execute(query)}
+
+
+def newest_products(database: Database, stage_ids: Sequence[int]) -> dict[int, int]:
+    """Stage to the id of what was published last of it; stages without products are left out."""
+    query = select(models.Product.stage_id, func.max(models.Product.id)).where(models.Product.stage_id.in_(stage_ids))
+    with database.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(query.group_by(models.Product.stage_id))}
 
 
 def segments_before(database: Database, stage_ids: Iterable[int], moment: datetime) -> list[int]:

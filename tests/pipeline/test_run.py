@@ -369,3 +369,22 @@ def test_strange_names_stay_inside(retriever, stand, name) -> None:
     assert tables(version_folder(stand / "outputs"))["sources"]["name"].tolist() == [name]
     assert json.loads(retriever("where", name, "--json").out)["products"][0]["source"] == name
     shutil.rmtree(stand / "outputs")
+
+
+def test_what_another_run_published_just_before_the_leases_is_not_computed_again(retriever, stand, monkeypatch) -> None:
+    from retriever.store.leases import LeaseHolder
+
+    words = ("run", "catalog.size=40", "executor=serial", "executor.batch_size=10")
+    take = LeaseHolder.take
+
+    def after_another_run(leases, keys, on_wait):
+        monkeypatch.setattr(LeaseHolder, "take", take)
+        assert retriever(*words).code == 0
+        waited = take(leases, keys, on_wait)
+        assert not waited
+        return waited
+
+    monkeypatch.setattr(LeaseHolder, "take", after_another_run)
+    assert retriever(*words).code == 0
+    computed = [summary["computed"] for summary in summaries(version_folder(stand / "outputs"))]
+    assert sorted(sum(of_stages.values()) for of_stages in computed) == [0, 160]

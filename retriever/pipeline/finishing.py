@@ -1,0 +1,114 @@
+"""The end of a run: the version's tables, its counts, and the state that it is in."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retriever.outcome import Outcome
+from retriever.pipeline.inventory import Inventory
+from retriever.pipeline.plan import Choice, States
+from retriever.pipeline.recipe import Recipe
+from retriever.pipeline.run_summary import RunSummary, count_outcomes, count_rows, differences
+from retriever.report.tables import Counted, FreshCounts, all_aliases, write_tables
+from retriever.source import SourceTable
+from retriever.store import queries
+from retriever.store.database import Database
+from retriever.store.publishing import add_sources
+from retriever.store.segments import read
+
+__all__ = ["finish"]
+
+log = logging.getLogger("retriever")
+
+
+def finish(
+    recipe: Recipe, sources: SourceTable, choice: Choice, inventory: Inventory, database: Database, folder: Path,
+    summary: RunSummary, *, not_refreshed: Sequence[str], fresh: FreshCounts, stage_ids: Sequence[int],
+) -> None:  # fmt: skip
+    """Write the version's tables, and count into the summary what the version has now.
+
+    Parameters
+    ----------
+    folder
+        Folder of the version.
+    not_refreshed
+        Sentences on sources that could not be fetched again.
+    fresh
+        Histograms and digests of what this run made.
+    """
+    states, segments = inventory.states, inventory.segments
+    summary.failures = [*count_outcomes(summary, states, sources), *not_refreshed]
+    _warn_of_missing_raw_data(choice, states, sources)
+    aliases = _aliases(recipe, states, database)
+    roots = recipe.roots
+    counted = Counted(
+        recipe_tables=tuple((stage.name, stage.tables) for stage in recipe.stages),
+        sources=sources,
+        states=states,
+        segments=segments,
+        lightcurve_stages=_searched(recipe),
+        read_segment=lambda number, tables: read(roots[segments[number][0]] / segments[number][1], tables)[1],
+        rows=lambda table, ids: queries.rows(database, table, ids),
+        fresh=fresh,
+        aliases=aliases,
+    )
+    if write_tables(folder, counted):
+        add_sources(database, _source_rows(sources, aliases))
+    vars(summary).update(count_rows(folder))
+    summary.mixed = differences(queries.environments_of(database, stage_ids))
+    if summary.state == "complete":
+        summary.state = "failures" if not_refreshed else _state(states)
+
+
+def _searched(recipe: Recipe) -> dict[str, str]:
+    """Observatory to the stage whose light curves are searched."""
+    producer = recipe.stages.producers(recipe.stages["analyze"])["lightcurves"].name
+    return dict.fromkeys(recipe.surveys, producer)
+
+
+def _warn_of_missing_raw_data(choice: Choice, states: States, sources: SourceTable) -> None:
+    for name in sorted(choice.not_asked):
+        missing = np.flatnonzero((states[name]["download"].outcome == Outcome.PENDING) & choice.sources)
+        if missing.size:
+            log.warning(
+                "%d source(s) have no raw data of %s on disk, the first is %s, and run.offline=true",
+                missing.size, name, sources.name[missing[0]],
+            )  # fmt: skip
+
+
+def _aliases(recipe: Recipe, states: States, database: Database) -> dict[int, tuple[str, ...]]:
+    """Other names that archives gave, by the source's row in the catalog."""
+    aliases: dict[int, tuple[str, ...]] = {}
+    for name in recipe.surveys:
+        raw = states[name]["download"]
+        names_at = list(queries.found_aliases(database, np.unique(raw.segment[raw.segment >= 0]).tolist()))
+        places = zip(raw.segment.tolist(), raw.row.tolist(), strict=True) if names_at else ()
+        row_at = {place: k for k, place in enumerate(places)}
+        for segment, row, names in names_at:
+            if (segment, row) in row_at:
+                k = row_at[segment, row]
+                aliases[k] = (*aliases.get(k, ()), *names)
+    return aliases
+
+
+def _state(states: States) -> str:
+    codes = np.concatenate([state.outcome for of_stages in states.values() for state in of_stages.values()])
+    if (codes == Outcome.FAILED).any():
+        return "failures"
+    return "partial" if (codes == Outcome.PENDING).any() else "complete"
+
+
+def _source_rows(sources: SourceTable, names_of: Mapping[int, tuple[str, ...]]) -> list[dict[str, object]]:
+    columns: dict[str, list[object]] = {
+        "name": sources.name.tolist(),
+        "digest": sources.digests.astype(np.str_).tolist(),
+        "ra": sources.ra.tolist(),
+        "dec": sources.dec.tolist(),
+        "epoch": sources.epoch.tolist(),
+        "mag": sources.mag.tolist(),
+        "band": sources.band.tolist(),
+        "aliases": [list(names) for names in all_aliases(sources, names_of)],
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
