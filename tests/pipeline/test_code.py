@@ -97,7 +97,7 @@ def test_words_recompute_nothing_and_lines_what_stands_on_them(copy: Path) -> No
     assert "computed now: analyze 10, simulate 10" in run(copy)
     change(copy / "retriever" / "simulators" / "gaussian.py", "-4.0 * np.log(2.0)", "-np.log(2.0) * 4.0")
     assert "computed now: simulate 10 " in run(copy)
-    change(copy / "retriever" / "pipeline" / "runner.py", "max_failures", "max_failures")
+    change(copy / "retriever" / "pipeline" / "results.py", "self._failed > total", "total < self._failed")
     change(copy / "retriever" / "observatories" / "demo.py", "luck = rng.random(3)", "luck = 0 + rng.random(3)")
     assert "nothing to do" in run(copy)  # raw data has no code in its key
 
