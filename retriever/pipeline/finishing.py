@@ -1,7 +1,7 @@
 """The end of a run: the version's tables, its counts, and the state that it is in."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ from retriever.outcome import Outcome
 from retriever.pipeline.inventory import Inventory
 from retriever.pipeline.plan import Choice, States
 from retriever.pipeline.recipe import Recipe
+from retriever.pipeline.results import Results
 from retriever.pipeline.run_summary import RunSummary, count_outcomes, count_rows, differences
-from retriever.report.tables import Counted, FreshCounts, all_aliases, write_tables
+from retriever.report.tables import Counted, all_aliases, write_tables
 from retriever.source import SourceTable
 from retriever.store import queries
 from retriever.store.database import Database
@@ -25,7 +26,7 @@ log = logging.getLogger("retriever")
 
 def finish(
     recipe: Recipe, sources: SourceTable, choice: Choice, inventory: Inventory, database: Database, folder: Path,
-    summary: RunSummary, *, not_refreshed: Sequence[str], fresh: FreshCounts, stage_ids: Sequence[int],
+    summary: RunSummary, results: Results, stage_ids: Iterable[int],
 ) -> None:  # fmt: skip
     """Write the version's tables, and count into the summary what the version has now.
 
@@ -33,13 +34,13 @@ def finish(
     ----------
     folder
         Folder of the version.
-    not_refreshed
-        Sentences on sources that could not be fetched again.
-    fresh
-        Histograms and digests of what this run made.
+    results
+        What this run made; its histograms and digests are not read from segments again.
+    stage_ids
+        Of the version's stages in the database.
     """
     states, segments = inventory.states, inventory.segments
-    summary.failures = [*count_outcomes(summary, states, sources), *not_refreshed]
+    summary.failures = [*count_outcomes(summary, states, sources), *results.not_refreshed]
     _warn_of_missing_raw_data(choice, states, sources)
     aliases = _aliases(recipe, states, database)
     roots = recipe.roots
@@ -51,7 +52,7 @@ def finish(
         lightcurve_stages=_searched(recipe),
         read_segment=lambda number, tables: read(roots[segments[number][0]] / segments[number][1], tables)[1],
         rows=lambda table, ids: queries.rows(database, table, ids),
-        fresh=fresh,
+        fresh=results.fresh,
         aliases=aliases,
     )
     if write_tables(folder, counted):
@@ -59,7 +60,7 @@ def finish(
     vars(summary).update(count_rows(folder))
     summary.mixed = differences(queries.environments_of(database, stage_ids))
     if summary.state == "complete":
-        summary.state = "failures" if not_refreshed else _state(states)
+        summary.state = "failures" if results.not_refreshed else _state(states)
 
 
 def _searched(recipe: Recipe) -> dict[str, str]:

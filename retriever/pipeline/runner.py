@@ -111,7 +111,7 @@ class Run:
         inventory = self._inventory if self.summary.state == "complete" else self._take_inventory()
         finish(
             self.recipe, self.sources, self._choice, inventory, self.database, self.version.folder, self.summary,
-            not_refreshed=self._results.not_refreshed, fresh=self._results.fresh, stage_ids=list(self._ids.values()),
+            self._results, self._ids.values(),
         )  # fmt: skip
         self._end(started)
         return self.summary

@@ -69,7 +69,7 @@ def versions(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("outputs/DEMO_*")}
 
 
-def test_words_recompute_nothing_and_lines_what_stands_on_them(copy: Path) -> None:
+def test_words_recompute_nothing_and_code_only_what_depends_on_it(copy: Path) -> None:
     before = versions(copy)
     for path in sorted((copy / "retriever").rglob("*.py")):
         path.write_text(path.read_text() + "\n# a comment more\n")
