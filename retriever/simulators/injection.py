@@ -245,10 +245,7 @@ def _apply(
     """New photometry of the light curves that have events, and the number of usable epochs within each event."""
     change = np.zeros(batch.columns["flux"].size)
     n_epochs = np.zeros(member.size, np.int64)
-    waiting = np.arange(member.size)
-    while waiting.size:
-        # of each light curve the first event that waits, so that several in one are added in the order they were drawn
-        now = waiting[np.sort(np.unique(member[waiting], return_index=True)[1])]
+    for now in _rounds(member):
         lengths = batch.lengths[member[now]]
         epochs = ranges(batch.offsets[member[now]], lengths)
         distance = batch.columns["time"][epochs] - np.repeat(middle[now], lengths)
@@ -256,13 +253,22 @@ def _apply(
         change[epochs] += np.repeat(flux[now], lengths) * profile(distance, spread)
         near = (np.abs(distance) <= 0.5 * spread) & batch.usable[epochs]
         n_epochs[now] = np.add.reduceat(near, np.cumsum(lengths) - lengths, dtype=np.int64)
-        waiting = np.setdiff1d(waiting, now)
     changed = batch.only(("flux", "flux_err")).take(np.unique(member))
     rows = ranges(batch.offsets[np.unique(member)], changed.lengths)
     new = changed.columns["flux"] + change[rows]
     zero_point = changed.spread(changed.words["zero_point"])
     mag, mag_err = flux_to_mag(new, changed.columns["flux_err"], zero_point)
     return {"flux": new, "mag": mag, "mag_err": mag_err}, n_epochs
+
+
+def _rounds(member: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Events by their place among those of their light curve: the first of each, the second of each, and so on.
+
+    So each round changes a light curve once, and several events in one are added in the order they were drawn.
+    """
+    order = np.argsort(member, kind="stable")
+    place = np.arange(member.size) - np.searchsorted(member[order], member[order])
+    return np.split(order[np.argsort(place, kind="stable")], np.cumsum(np.bincount(place))[:-1])
 
 
 def _truths(
