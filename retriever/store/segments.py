@@ -31,7 +31,7 @@ from retriever.arrays import Array
 from retriever.errors import SegmentError, StoreError
 from retriever.identity import DIGEST_CHARS
 from retriever.ragged import is_long
-from retriever.store.compression import deflated_planes, deflated_records
+from retriever.store.compression import deflated, shuffled
 from retriever.store.files import temporary_path
 
 __all__ = [
@@ -149,6 +149,7 @@ _GROUP.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
 """Columns come back in the order they were written in."""
 
 
+@functools.lru_cache(4096)
 def _escape(name: str) -> str:
     return safe_name(name).replace("%2E", ".") if name.strip(".") else safe_name(name)
 
@@ -177,11 +178,12 @@ def _write_records(parent: object, name: str, columns: Table, *, compressed: boo
     for (field, values, field_kind), offset in zip(fields, offsets[:-1], strict=True):
         table[field] = values
         kind.insert(field.encode(), offset, field_kind)
-    stream = deflated_records(table) if compressed else None
-    _write_dataset(parent, name, table, kind, stream, shuffled=False)
+    _write_dataset(parent, name, table, kind, deflated(table) if compressed else None)
 
 
-def _write_dataset(parent: Any, name: str, values: Any, kind: Any, stream: bytes | None, *, shuffled: bool) -> None:
+def _write_dataset(
+    parent: Any, name: str, values: Any, kind: Any, stream: bytes | None, *, shuffle: bool = False
+) -> None:
     """Write a dataset: contiguous, or as the one chunk that a compressed stream is."""
     space = h5s.create_simple(values.shape)
     if stream is None:
@@ -192,7 +194,7 @@ def _write_dataset(parent: Any, name: str, values: Any, kind: Any, stream: bytes
     properties = _timeless(h5p.create(h5p.DATASET_CREATE))
     properties.set_chunk(values.shape)
     properties.set_fill_time(h5d.FILL_TIME_NEVER)
-    if shuffled:
+    if shuffle:
         properties.set_shuffle()
     properties.set_deflate(1)
     dataset = h5d.create(parent, name.encode(), kind, space, dcpl=properties)
@@ -212,7 +214,7 @@ def _hdf5_type(dtype: np.dtype[Any]) -> object:
 
 def _write_column(group: object, name: str, values: Array) -> None:
     values, kind = _for_disk(values)
-    _write_dataset(group, name, values, kind, deflated_planes(values), shuffled=True)
+    _write_dataset(group, name, values, kind, deflated(shuffled(values)), shuffle=True)
 
 
 def _text_for_disk(values: Array) -> tuple[Array, object]:

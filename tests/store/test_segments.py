@@ -38,6 +38,23 @@ def test_what_is_read_is_what_was_written(
             assert found.tobytes() == values.tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i8", "u1", "?", "U5", "S3"])
+@pytest.mark.parametrize("table", ["epochs", "sources"])
+def test_long_columns_come_back_and_repeated_values_take_little(tmp_path: Path, table: str, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    random = np.frombuffer(rng.bytes(20_000 * 8), "f8") if dtype == "f8" else rng.integers(0, 120, 20_000).astype(dtype)
+    for values, share in ((np.repeat(random[:200], 100), 0.2), (random, 1.1)):
+        image = pack({}, {table: {"name": np.arange(values.size), "x": values}})
+        bare = pack({}, {table: {"name": np.arange(values.size), "x": values[:1].repeat(values.size)}})
+        stored = values.astype("S5") if dtype == "U5" else values
+        assert len(image) - len(bare) < share * stored.nbytes
+        file = write(tmp_path, "f/RA012", "RA012", image)
+        found = read(tmp_path / file.path)[1][table]["x"]
+        assert found.dtype == values.dtype and found.tobytes() == values.tobytes()
+        with h5py.File(tmp_path / file.path) as segment:
+            assert segment[table]["x"][()].tobytes() == stored.tobytes()
+
+
 def test_same_input_same_bytes_and_the_name_carries_the_digest(tmp_path: Path) -> None:
     tables = {"sources": {"name": np.array(["a", "ß"]), "x": np.arange(2.0)}}
     image = pack({"b": 1, "a": 2}, tables)
