@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported when its command is used."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbose = any(word in ("-v", "--verbose") for word in words)
     words = [word for word in words if word not in ("-v", "--verbose")]
+    gc.set_threshold(50_000, 20, 20)  # most of what a command allocates stays: looking for garbage costs a tenth
+    sys.setswitchinterval(0.0005)  # seconds; workers wait for short-lived work of other threads than the busy one
     try:
         return _run_command(words, verbose)
     except RetrieverError as error:

@@ -89,14 +89,13 @@ def count_outcomes(summary: RunSummary, states: States, sources: SourceTable) ->
 
 def count_rows(folder: Path) -> dict[str, int]:
     """Rows of a version's tables, and how many injections were recovered."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     rows = {
         name: pq.read_metadata(folder / f"{name}.parquet").num_rows
         for name in ("lightcurves", "detections", "injections")
     }
-    import pyarrow.compute as pc
-
     with pq.ParquetFile(folder / "injections.parquet") as injections:  # pq.read_table would import pandas
         column = injections.read(columns=["recovered"])["recovered"]
     recovered = int(pc.sum(column).as_py() or 0)

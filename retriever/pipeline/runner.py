@@ -19,7 +19,7 @@ from retriever.interfaces import AsksArchive
 from retriever.outcome import Outcome
 from retriever.pipeline.cutting import Task, cut_tasks
 from retriever.pipeline.executors import Engine, recipe_blob, work
-from retriever.pipeline.finishing import finish
+from retriever.pipeline.finishing import finish, import_formats
 from retriever.pipeline.inventory import Inventory, segment_sizes, take_inventory
 from retriever.pipeline.jobs import make_job
 from retriever.pipeline.legacy import recomputed_text
@@ -177,6 +177,7 @@ class Run:
             self.engine.start() as executor,
             interruptible() as stopping,
         ):
+            import_formats()  # while the workers start
             while tasks:
                 keys = self._stage_keys(tasks)
                 waited = leases.take(keys, on_wait=progress.waiting)

@@ -190,7 +190,7 @@ class _SegmentWriter:
             spec = self._recipe.specs[job.observatory][stage.name]
             folder, stem = self._place(stage)
             root, place = self._recipe.root(stage.name), f"{self._recipe.folder(spec)}/{folder}"
-            file = self._thread.submit(_write, root, place, stem, self._manifest(stage), tables)
+            file = self._thread.submit(write, root, place, stem, pack(self._manifest(stage), tables))
         indexed = ("sources", *(table.name for table in stage.tables))
         self._written.append((stage, file, {name: tables[name] for name in indexed if name in tables}))
         self._counts = {**self._counts, **made.counts}

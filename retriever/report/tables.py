@@ -260,7 +260,7 @@ def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, Any], d
             part |= {key: _typed(chunk[key][kept], kind) for key, kind in names.items()}
             part["row"] = chunk["row"][kept]
             if table.extensible:
-                part |= _spread([json.loads(text) for text in chunk["values"][kept]])
+                part |= _spread(json.loads(f"[{','.join(chunk['values'][kept])}]"))
             parts.append(part)
         if table.extensible and ids:
             units |= _units(counted, table, ids)

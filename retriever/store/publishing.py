@@ -179,7 +179,7 @@ def add_sources(database: Database, rows: Sequence[dict[str, Any]]) -> None:
 def _fetched(batch: Batch) -> datetime | None:
     """When the first of a batch's raw data was fetched."""
     provenance = batch.tables.get("raw_index", {}).get("provenance", np.array([]))
-    fetched = [json.loads(text).get("fetched") for text in provenance.tolist() if text]
+    fetched = [json.loads(text).get("fetched") for text in set(provenance.tolist()) if text]
     moments = [aware(datetime.fromisoformat(text)) for text in fetched if text]
     return min(moments, default=None)
 

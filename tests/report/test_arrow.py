@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from retriever.report.arrow import arrow_array, arrow_table, arrow_text
 
 
-@given(st.lists(st.text()))
+@given(st.lists(st.text() | st.text("ab\x00")))
 def test_text_comes_back(texts: list[str]) -> None:
     assert arrow_array(texts).to_pylist() == texts
     assert arrow_array(np.array(texts, object)).to_pylist() == texts
     arrow_array(texts).validate(full=True)
+    in_columns = np.array(texts, np.str_)
+    assert arrow_array(in_columns).to_pylist() == in_columns.tolist()
+    assert arrow_array(in_columns[::2]).to_pylist() == in_columns[::2].tolist()
+    arrow_array(in_columns).validate(full=True)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint32, np.float32, np.float64, np.bool_])
