@@ -20,6 +20,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from retriever.errors import ConfigError, StoreError
@@ -44,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def start(self) -> contextlib.AbstractContextManager[Executor]:
-        """Start workers; leaving the context ends them."""
+        """Start workers; leaving the context ends them. The call itself may begin what takes time."""
         ...
 
 
@@ -149,12 +150,15 @@ class ProcessesExecutor:
         """Most batches to have submitted at once: one in work and one waiting for each worker."""
         return 2 * self.n_workers
 
-    @contextmanager
-    def start(self) -> Iterator[Executor]:
-        """Start the workers, and end them with the run."""
+    def start(self) -> contextlib.AbstractContextManager[Executor]:
+        """Start the workers, and end them with the run; what they import is imported from this call on."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["retriever.pipeline.task"])
-        forkserver.ensure_running()  # so that it imports while the coordinator goes on
+        forkserver.ensure_running()
+        return self._workers(context)
+
+    @contextmanager
+    def _workers(self, context: BaseContext) -> Iterator[Executor]:
         pool = ProcessPoolExecutor(self.n_workers, mp_context=context, initializer=_start_worker)
         try:
             yield pool

@@ -82,6 +82,7 @@ class Run:
     def run(self) -> RunSummary:
         """Run to the end, to an interruption, or until it is aborted; the tables are rewritten in any case."""
         started = time.monotonic()
+        workers = self.engine.start()
         version_id = history.record_version(
             self.database, self.version.name, self.version.hash, str(self.version.inputs["project"]["name"]),
             dict(self.version.inputs), self._ids.values(), VersionFolder(self.version.folder).created,
@@ -99,7 +100,7 @@ class Run:
             self._register_orphans()
             self._inventory = self._take_inventory()
             self._warn_of_other_requests()
-            self._work()
+            self._work(workers)
         except KeyboardInterrupt:
             self.summary.state = "interrupted"
         except AbortedRun as error:
@@ -164,7 +165,7 @@ class Run:
 
     # ---- working ------------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, workers: contextlib.AbstractContextManager[Executor]) -> None:
         before: object = None
         tasks = self._tasks()
         if not tasks:
@@ -174,7 +175,7 @@ class Run:
         with (
             LeaseHolder(self.database, self.name) as leases,
             Progress() as progress,
-            self.engine.start() as executor,
+            workers as executor,
             interruptible() as stopping,
         ):
             import_formats()  # while the workers start

@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -250,10 +249,6 @@ class _SegmentWriter:
         if isinstance(observatory, AsksArchive):
             done = np.flatnonzero(outcome != Outcome.FAILED).tolist()
             observatory.client.settled(observatory.survey, (self._job.sources.source(row) for row in done))
-
-
-def _write(root: Path, folder: str, stem: str, manifest: dict[str, object], tables: Tables) -> SegmentFile:
-    return write(root, folder, stem, pack(manifest, tables))
 
 
 def _is_built_in(stage: Stage) -> bool:
