@@ -102,8 +102,19 @@ def ragged_medians(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.b
     >>> ragged_medians(np.array([3.0, 1.0, 2.0, 7.0]), np.array([0, 3, 4]), keep).tolist()
     [2.0, nan]
     """
+    return _medians(values, offsets, keep, _count(keep, offsets))
+
+
+def _count(keep: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of kept values of each item."""
+    sums = np.zeros(keep.size + 1, np.int64)
+    np.cumsum(keep, out=sums[1:])
+    return np.asarray(sums[offsets[1:]] - sums[offsets[:-1]])
+
+
+def _medians(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.bool_], count: NDArray[np.int64]) -> Floats:
     medians = np.full(offsets.size - 1, np.nan)
-    lengths = np.diff(offsets)
+    lengths = offsets[1:] - offsets[:-1]
     filled = np.where(keep, values, np.inf)
     for members in _alike(lengths):
         width = int(lengths[members].max())
@@ -111,10 +122,9 @@ def ragged_medians(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.b
             continue
         block = _block(filled, offsets, lengths, members, width)
         block.sort(axis=1)
-        sums = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])
-        count = sums[offsets[members + 1]] - sums[offsets[members]]
-        rows = np.flatnonzero(count)
-        high, odd = count[rows] // 2, count[rows] % 2 == 1
+        rows = np.flatnonzero(count[members])
+        kept = count[members[rows]]
+        high, odd = kept // 2, kept % 2 == 1
         upper, lower = block[rows, high], block[rows, np.maximum(high - 1, 0)]
         medians[members[rows]] = np.where(odd, upper, 0.5 * (lower + upper))
     return medians
@@ -150,10 +160,11 @@ def ragged_moments(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.b
     >>> center.tolist(), scatter.round(3).tolist()
     ([3.0], [1.483])
     """
-    center = ragged_medians(values, offsets, keep)
+    count = _count(keep, offsets)
+    center = _medians(values, offsets, keep, count)
     with np.errstate(invalid="ignore"):
-        distance = np.abs(values - np.repeat(center, np.diff(offsets)))
-    return center, GAUSSIAN_MAD * ragged_medians(distance, offsets, keep)
+        distance = np.abs(values - np.repeat(center, offsets[1:] - offsets[:-1]))
+    return center, GAUSSIAN_MAD * _medians(distance, offsets, keep, count)
 
 
 def ragged_cadence(time: Array, offsets: NDArray[np.int64]) -> Floats:

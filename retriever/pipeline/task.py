@@ -22,7 +22,7 @@ from retriever.ragged import merge_tables, select_items
 from retriever.schema import Columns, Tables
 from retriever.source import SourceTable
 from retriever.store.batch import Batch, declared_as_json
-from retriever.store.segments import SegmentFile, pack, read, safe_name, write
+from retriever.store.segments import SegmentFile, pack, read, safe_name, start_writing
 from retriever.walk import Inputs, walk
 
 __all__ = ["Job", "JobResult", "Load", "read_loads", "run_job"]
@@ -106,7 +106,7 @@ def run_job(recipe: Recipe, job: Job) -> JobResult:
                     f"a worker has other code or parameters for stage {stage!r} than the run that sent it work; "
                     "start the run again so that all of it uses the same code"
                 )
-        # a thread of its own writes and syncs while the next stage computes
+        # a thread of its own waits for the disk while the next stage computes
         with ThreadPoolExecutor(1) as thread:
             writer = _SegmentWriter(recipe, job, thread)
             try:
@@ -189,7 +189,8 @@ class _SegmentWriter:
             spec = self._recipe.specs[job.observatory][stage.name]
             folder, stem = self._place(stage)
             root, place = self._recipe.root(stage.name), f"{self._recipe.folder(spec)}/{folder}"
-            file = self._thread.submit(write, root, place, stem, pack(self._manifest(stage), tables))
+            image = pack(self._manifest(stage), tables)
+            file = self._thread.submit(start_writing(root, place, stem, image).finish)
         indexed = ("sources", *(table.name for table in stage.tables))
         self._written.append((stage, file, {name: tables[name] for name in indexed if name in tables}))
         self._counts = {**self._counts, **made.counts}

@@ -17,7 +17,8 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,14 @@ __all__ = [
     "FORMAT",
     "SegmentFile",
     "Table",
+    "UnsyncedFile",
     "digest_in",
     "format_of",
     "pack",
     "read",
     "safe_name",
     "sizes_below",
+    "start_writing",
     "write",
 ]
 
@@ -98,7 +101,8 @@ def pack(manifest: Mapping[str, object], tables: Mapping[str, Table]) -> bytes:
     file = h5f.create(f"segment {next(_IMAGES)}".encode(), h5f.ACC_TRUNC, fcpl=_FILE, fapl=_IN_MEMORY)
     try:
         _write_attribute(file, "format", np.array(FORMAT), h5t.NATIVE_INT64)
-        _write_attribute(file, "manifest", *_text_for_disk(np.array(json.dumps(manifest, sort_keys=True))))
+        text = _for_disk(np.array(json.dumps(manifest, sort_keys=True)))
+        _write_attribute(file, "manifest", text, _hdf5_type(text.dtype, is_str=True))
         for name, columns in tables.items():
             if _fits_records(name, columns):
                 _write_records(file, _escape(name), columns, compressed=not is_long(name))
@@ -163,22 +167,23 @@ def _write_attribute(file: object, name: str, value: Array, kind: object) -> Non
 
 
 def _write_records(parent: object, name: str, columns: Table, *, compressed: bool) -> None:
-    fields = [(_escape(column), *_for_disk(np.asarray(values))) for column, values in columns.items()]
-    offsets = np.cumsum([0, *(values.dtype.itemsize for _, values, _ in fields)]).tolist()
-    table = np.empty(
-        fields[0][1].shape[0],
-        {
-            "names": [field for field, _, _ in fields],
-            "formats": [values.dtype for _, values, _ in fields],
-            "offsets": offsets[:-1],
-            "itemsize": offsets[-1],
-        },
-    )
-    kind = h5t.create(h5t.COMPOUND, offsets[-1])
-    for (field, values, field_kind), offset in zip(fields, offsets[:-1], strict=True):
+    fields = [(_escape(column), _for_disk(values), values.dtype.kind == "U") for column, values in columns.items()]
+    layout, kind = _record_type(tuple((field, values.dtype, is_str) for field, values, is_str in fields))
+    table = np.empty(fields[0][1].shape[0], layout)
+    for field, values, _ in fields:
         table[field] = values
-        kind.insert(field.encode(), offset, field_kind)
     _write_dataset(parent, name, table, kind, deflated(table) if compressed else None)
+
+
+@functools.lru_cache(1024)
+def _record_type(fields: tuple[tuple[str, np.dtype[Any], bool], ...]) -> tuple[np.dtype[Any], object]:
+    """Type of a record, in memory and in the file, without gaps between its fields."""
+    layout = np.dtype([(field, dtype) for field, dtype, _ in fields])
+    kind, offset = h5t.create(h5t.COMPOUND, layout.itemsize), 0
+    for field, dtype, is_str in fields:
+        kind.insert(field.encode(), offset, _hdf5_type(dtype, is_str=is_str))
+        offset += dtype.itemsize
+    return layout, kind
 
 
 def _write_dataset(
@@ -201,34 +206,29 @@ def _write_dataset(
     dataset.write_direct_chunk((0,) * values.ndim, stream)
 
 
-def _for_disk(values: Array) -> tuple[Array, object]:
-    if values.dtype.kind in "US":
-        return _text_for_disk(values)
-    return values, _hdf5_type(values.dtype)
-
-
-@functools.cache
-def _hdf5_type(dtype: np.dtype[Any]) -> object:
-    return h5t.py_create(dtype, logical=True)
-
-
 def _write_column(group: object, name: str, values: Array) -> None:
-    values, kind = _for_disk(values)
-    _write_dataset(group, name, values, kind, deflated(shuffled(values)), shuffle=True)
+    stored = _for_disk(values)
+    kind = _hdf5_type(stored.dtype, is_str=values.dtype.kind == "U")
+    _write_dataset(group, name, stored, kind, deflated(shuffled(stored)), shuffle=True)
 
 
-def _text_for_disk(values: Array) -> tuple[Array, object]:
-    """Fixed-width bytes for text; the character set of the HDF5 type tells str (UTF-8) from bytes (ASCII)."""
-    is_str = values.dtype.kind == "U"
-    if is_str:
+def _for_disk(values: Array) -> Array:
+    """Values as they are stored: text as bytes of a fixed width."""
+    if values.dtype.kind == "U":
         values = _utf8(values)
-    if values.dtype.itemsize == 0:
-        values = values.astype("S1")
+    return values.astype("S1") if values.dtype.itemsize == 0 else values
+
+
+@functools.lru_cache(1024)
+def _hdf5_type(dtype: np.dtype[Any], *, is_str: bool = False) -> object:
+    """Type in the file; the character set of text tells str (UTF-8) from bytes (ASCII)."""
+    if dtype.kind != "S":
+        return h5t.py_create(dtype, logical=True)
     kind = h5t.C_S1.copy()
-    kind.set_size(values.dtype.itemsize)
+    kind.set_size(dtype.itemsize)
     kind.set_strpad(h5t.STR_NULLPAD)
     kind.set_cset(h5t.CSET_UTF8 if is_str else h5t.CSET_ASCII)
-    return values, kind
+    return kind
 
 
 def _utf8(values: Array) -> Array:
@@ -242,14 +242,19 @@ def _utf8(values: Array) -> Array:
 
 
 def write(root: Path, folder: str, stem: str, image: bytes) -> SegmentFile:
-    """Put a segment in place: temporary file, sync, rename to a name that carries its digest.
+    """Put a segment in place, whole or not at all; see `start_writing`."""
+    return start_writing(root, folder, stem, image).finish()
+
+
+def start_writing(root: Path, folder: str, stem: str, image: bytes) -> "UnsyncedFile":
+    """Write a segment into a temporary file, which is in place once `UnsyncedFile.finish` was called.
 
     Parameters
     ----------
     root
         The data or the outputs folder.
     folder, stem
-        Where to put it below `root`, and how its name begins.
+        Where to put it below `root`, and how its name begins; it goes on with the digest of the segment.
 
     Raises
     ------
@@ -257,23 +262,50 @@ def write(root: Path, folder: str, stem: str, image: bytes) -> SegmentFile:
         When the disk is full or the folder cannot be written; nothing is left behind.
     """
     digest = hashlib.sha256(image).hexdigest()[:DIGEST_CHARS]
-    path = f"{folder}/{stem}_{digest}.h5"
-    target = root / path
-    temporary = temporary_path(root)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(image)
-            file.flush()
-            os.fsync(file.fileno())
-        # the folder is not synced: a rename that a power cut undoes leaves a missing file, which is made again
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot write {target}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
-    return SegmentFile(path=path, digest=digest, size=len(image))
+    segment = SegmentFile(path=f"{folder}/{stem}_{digest}.h5", digest=digest, size=len(image))
+    unsynced = UnsyncedFile(segment=segment, target=root / segment.path, temporary=temporary_path(root))
+    with unsynced.removed_if_it_fails():
+        unsynced.target.parent.mkdir(parents=True, exist_ok=True)
+        unsynced.temporary.write_bytes(image)
+    return unsynced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsyncedFile:
+    """A segment in a temporary file, perhaps not on disk yet."""
+
+    segment: SegmentFile
+    target: Path
+    temporary: Path
+
+    def finish(self) -> SegmentFile:
+        """Sync the file and rename it to its place: what takes long, and can be left to a thread.
+
+        Raises
+        ------
+        StoreError
+            When it cannot; nothing is left behind.
+        """
+        with self.removed_if_it_fails():
+            descriptor = os.open(self.temporary, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            # the folder is not synced: a rename that a power cut undoes leaves a missing file, which is made again
+            self.temporary.replace(self.target)
+        return self.segment
+
+    @contextmanager
+    def removed_if_it_fails(self) -> Iterator[None]:
+        """Leave nothing behind, and say what is wrong."""
+        try:
+            yield
+        except OSError as error:
+            self.temporary.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot write {self.target}: {error.strerror or error}; free some space or choose another folder"
+            ) from error
 
 
 def digest_in(name: str) -> str:
