@@ -1,7 +1,7 @@
 """The end of a run: the version's tables, its counts, and the state that it is in."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from retriever.report.tables import Counted, all_aliases, write_tables
 from retriever.source import SourceTable
 from retriever.store import queries
 from retriever.store.database import Database
-from retriever.store.publishing import add_sources
+from retriever.store.publishing import ROWS_AT_ONCE, add_sources
 from retriever.store.segments import read
 
 __all__ = ["finish", "import_formats"]
@@ -108,15 +108,12 @@ def _state(states: States) -> str:
     return "partial" if (codes == Outcome.PENDING).any() else "complete"
 
 
-def _source_rows(sources: SourceTable, names_of: Mapping[int, tuple[str, ...]]) -> list[dict[str, object]]:
-    columns: dict[str, list[object]] = {
-        "name": sources.name.tolist(),
-        "digest": sources.digests.astype(np.str_).tolist(),
-        "ra": sources.ra.tolist(),
-        "dec": sources.dec.tolist(),
-        "epoch": sources.epoch.tolist(),
-        "mag": sources.mag.tolist(),
-        "band": sources.band.tolist(),
-        "aliases": [list(names) for names in all_aliases(sources, names_of)],
-    }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _source_rows(sources: SourceTable, names_of: Mapping[int, tuple[str, ...]]) -> Iterator[dict[str, object]]:
+    aliases = all_aliases(sources, names_of)
+    names = ("name", "ra", "dec", "epoch", "mag", "band")
+    for start in range(0, len(sources), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        columns: dict[str, list[object]] = {name: getattr(sources, name)[some].tolist() for name in names}
+        columns["digest"] = sources.digests[some].astype(np.str_).tolist()
+        columns["aliases"] = [list(others) for others in aliases[some]]
+        yield from (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))

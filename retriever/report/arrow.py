@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["arrow_array", "arrow_table", "arrow_text"]
 
 
-def arrow_array(values: Array | list[str]) -> "pa.Array":
-    """An array of numbers, truth values or text as an Arrow array."""
+def arrow_array(values: "Array | list[str] | pa.Array") -> "pa.Array":
+    """An array of numbers, truth values or text as an Arrow array; one that is one already is given back."""
     import pyarrow as pa
 
+    if isinstance(values, pa.Array):
+        return values
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         bits = np.packbits(values, bitorder="little") if values.dtype.kind == "b" else np.ascontiguousarray(values)
         return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(bits)])

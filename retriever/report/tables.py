@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,14 @@ from retriever.errors import StoreError
 from retriever.identity import canonical_hash
 from retriever.lightcurves import LightcurveSet
 from retriever.outcome import Outcome
-from retriever.report.arrow import arrow_table
+from retriever.report.arrow import arrow_array, arrow_table
 from retriever.report.histograms import FreshCounts, write_histograms
 from retriever.report.parquet import write_parquet
 from retriever.schema import NUMPY_KINDS, Columns, Table
 from retriever.source import SourceTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "Counted", "FreshCounts", "all_aliases", "is_table", "result_digest", "write_lightcurves", "write_tables",
@@ -240,9 +243,9 @@ def _places(counted: Counted) -> Iterator[dict[str, Any]]:
         yield {"segment": [paths.get(k, "") for k in one.segment.tolist()], "source_row": one.row}
 
 
-def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, Any], dict[str, str]]:
+def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, "pa.Array"], dict[str, str]]:
     """Rows of a declared table that belong to products that count, in the order of the catalog; and their units."""
-    names = {spec.name: spec.kind for spec in table.columns}
+    kinds = {spec.name: spec.kind for spec in table.columns}
     parts: list[dict[str, Any]] = []
     units = dict(table.units)
     for name, of_stages in counted.states.items():
@@ -255,45 +258,44 @@ def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, Any], d
         for chunk in counted.rows(table, ids):
             which = places.find(chunk["segment_id"], chunk["source_row"])
             kept = which >= 0
-            part: dict[str, Any] = {"item": which[kept], "source": items[which[kept]]}
+            part: dict[str, Any] = {"item": which[kept], "row": chunk["row"][kept], "source": items[which[kept]]}
             part["observatory"] = np.full(part["item"].size, name)
-            part |= {key: _typed(chunk[key][kept], kind) for key, kind in names.items()}
-            part["row"] = chunk["row"][kept]
+            part |= {key: _typed(chunk[key][kept], kind) for key, kind in kinds.items()}
             if table.extensible:
                 part |= _spread(json.loads(f"[{','.join(chunk['values'][kept])}]"))
             parts.append(part)
         if table.extensible and ids:
             units |= _units(counted, table, ids)
-    columns = _joined(parts, names)
-    keys = [columns[key] for key in ("row", *reversed(table.order), "observatory", "item")]
+    return _sorted_columns(table, parts), units
+
+
+def _sorted_columns(table: Table, parts: Sequence[dict[str, Any]]) -> dict[str, "pa.Array"]:
+    """Columns of all parts in the order of the catalog; each is taken out of the parts, so that none is there twice."""
+    own = {spec.name: spec.kind for spec in table.columns}
+    kinds = {"item": int, "row": int, "source": str, "observatory": str, **own}
+    keys = [_joined(parts, key, kinds[key]) for key in ("row", *reversed(table.order), "observatory", "item")]
     order = np.lexsort(keys)
-    sorted_columns = {key: values[order] for key, values in columns.items() if key not in ("item", "row")}
-    return sorted_columns, units
+    del keys
+    columns = {}
+    for name in dict.fromkeys([*kinds, *(name for part in parts for name in part)]):
+        if name not in ("item", "row"):
+            columns[name] = arrow_array(_joined(parts, name, kinds.get(name, float))[order])
+            for part in parts:
+                part.pop(name, None)
+    return columns
 
 
 def _typed(values: Array, kind: type) -> Array:
     return values.astype(np.str_) if kind is str else values
 
 
-def _joined(parts: Sequence[Mapping[str, Any]], kinds: Mapping[str, type]) -> dict[str, Any]:
-    """Columns of all parts one after the other; what a part does not have is unknown."""
-    own = {"item": int, "source": str, "observatory": str, **kinds, "row": int}
-    names = dict.fromkeys([*own, *(name for part in parts for name in part)])
-    joined = {}
-    for name in names:
-        pieces = [part.get(name) for part in parts]
-        known = [piece for piece in pieces if piece is not None]
-        if not known:
-            joined[name] = np.array([], NUMPY_KINDS[own[name]])
-            continue
-        blank = "" if known[0].dtype.kind == "U" else np.nan
-        joined[name] = np.concatenate(
-            [
-                np.full(part["item"].size, blank) if piece is None else piece
-                for part, piece in zip(parts, pieces, strict=True)
-            ]
-        )
-    return joined
+def _joined(parts: Sequence[Mapping[str, Any]], name: str, kind: type) -> Array:
+    """A column of all parts one after the other; where a part does not have it, it is unknown."""
+    known = [part[name] for part in parts if name in part]
+    if not known:
+        return np.array([], NUMPY_KINDS[kind])
+    blank = "" if known[0].dtype.kind == "U" else np.nan
+    return np.concatenate([part[name] if name in part else np.full(part["item"].size, blank) for part in parts])
 
 
 def _spread(rows: list[dict[str, object]]) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -155,12 +155,13 @@ def _runs(folder: Path) -> list[dict[str, object]]:
     return runs
 
 
-def _sources(version: VersionFolder) -> list[dict[str, object]]:
+def _sources(version: VersionFolder) -> Iterator[dict[str, object]]:
     names = ("name", "digest", "ra", "dec", "epoch", "mag", "band", "aliases")
     columns: Mapping[str, Any] = version.table("sources", names)
     rows = zip(*(np.asarray(columns[name]).tolist() for name in names), strict=True)
     decoder = json.JSONDecoder()
-    return [{**dict(zip(names, row, strict=True)), "aliases": _words(row[-1], decoder)} for row in rows]
+    for row in rows:
+        yield {**dict(zip(names, row, strict=True)), "aliases": _words(row[-1], decoder)}
 
 
 def _words(text: str, decoder: json.JSONDecoder) -> list[str]:

@@ -1,6 +1,7 @@
 """Making products count: stages, segments, products and their rows, in one transaction."""
 
 import functools
+import itertools
 import json
 import logging
 import time
@@ -25,10 +26,13 @@ from retriever.store.database import Database
 from retriever.store.packed import packed_of, product_row
 from retriever.store.products import Products, made, pack_products, without_made
 
-__all__ = ["add_sources", "aware", "indexed_columns", "known_stage_ids", "publish", "stage_ids"]
+__all__ = ["ROWS_AT_ONCE", "add_sources", "aware", "indexed_columns", "known_stage_ids", "publish", "stage_ids"]
 
 PATIENCE_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses between attempts to publish when a database server is away."""
+
+ROWS_AT_ONCE = 10_000
+"""Sources that are written in one statement, so that a catalog of a million takes no more memory than a small one."""
 
 log = logging.getLogger("retriever")
 
@@ -167,13 +171,16 @@ def _insert_segments(
     return ids
 
 
-def add_sources(database: Database, rows: Sequence[dict[str, Any]]) -> None:
+def add_sources(database: Database, rows: Iterable[dict[str, Any]]) -> None:
     """Write down sources, and what other names they have."""
     dialect = _dialect(database.engine.dialect.name)
+    statement: Any = dialect.insert(models.Source)
+    names = {"aliases": statement.excluded.aliases}
+    upsert = statement.on_conflict_do_update(index_elements=["name", "digest"], set_=names)
+    remaining = iter(rows)
     with database.writing() as connection:
-        statement: Any = dialect.insert(models.Source)
-        names = {"aliases": statement.excluded.aliases}
-        connection.execute(statement.on_conflict_do_update(index_elements=["name", "digest"], set_=names), list(rows))
+        while some := list(itertools.islice(remaining, ROWS_AT_ONCE)):
+            connection.execute(upsert, some)
 
 
 def _fetched(batch: Batch) -> datetime | None:

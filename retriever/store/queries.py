@@ -262,14 +262,14 @@ def known_paths(database: Database, root: str) -> set[str]:
 
 
 def rows(database: Database, table: Table, segment_ids: Sequence[int]) -> Iterator[Columns]:
-    """Rows of a declared table in some segments, as arrays by column, some hundred segments at a time."""
+    """Rows of a declared table in some segments, as arrays by column, some dozens of segments at a time."""
     found_table = models.row_table(table)
     kinds = {column.name: column.type.python_type for column in found_table.columns}
     with database.reading() as connection:
         if not GRAPH.declares(table) and not inspect(connection).has_table(found_table.name):
             return
-        for start in range(0, len(segment_ids), 200):
-            some = segment_ids[start : start + 200]
+        for start in range(0, len(segment_ids), 50):
+            some = segment_ids[start : start + 50]
             query = select(found_table).where(found_table.c.segment_id.in_(some))
             found = connection.execute(query.order_by(found_table.c.segment_id, found_table.c.row)).all()
             if found:
