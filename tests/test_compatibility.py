@@ -1,7 +1,7 @@
 """Outputs of the format before, and of tables with fewer columns, open in the present code.
 
-A commit of the former format is taken out of this repository's history and run from its folder by PYTHONPATH, with the
-packages of this environment. No wheel is built of it: it declares no compiled code and reads its own config tree.
+A wheel is built of a commit of the former format, from this repository's history. It is installed in a folder of its
+own and run from there, beside the packages of this environment, so that nothing is downloaded.
 """
 
 import io
@@ -22,7 +22,7 @@ from retriever.store.segments import format_of, read
 from tests.conftest import ROOT
 
 COMMIT = "1ec22af"
-"""The last commit but a few of segment format 1 and database schema 3."""
+"""The commit before the rebuild; it writes segment format 1 and database schema 3."""
 
 SIZE = (
     "catalog.size=30", "observatories.demo.filters=[g,r]", "observatories.demo.empty=0.1",
@@ -32,36 +32,53 @@ SIZE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Former:
-    """Outputs of the format before: their folder, and the versions with the thresholds 5 and 4.5."""
+    """Outputs of the format before: who made them, their folder, and the versions with the thresholds 5 and 4.5."""
 
+    site: Path
     folder: Path
     strict: str
     loose: str
 
 
-def run_former(package: Path, folder: Path, *words: str) -> None:
-    """Run the command of an unpacked commit; some sources fail, so that it ends with 3."""
+def printed(*command: str | Path, code: int = 0, **options) -> str:
+    """What a command prints that ends with this code."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def former_python(site: Path, folder: Path, *words: str, code: int = 0) -> str:
+    """What Python prints in a folder, with the installed wheel before all other packages."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RETRIEVER_")}
-    environment["PYTHONPATH"] = str(package)
-    command = [sys.executable, "-m", "retriever.cli", "run", *SIZE, *words]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 3, ended.stderr
+    environment["PYTHONPATH"] = str(site)
+    return printed(sys.executable, *words, code=code, cwd=folder, env=environment)
 
 
 @pytest.fixture(scope="session")
-def former(tmp_path_factory: pytest.TempPathFactory) -> Former:
-    """Outputs of the format before, made by its own code."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which a wheel of the commit is installed."""
     archive = subprocess.run(["git", "archive", COMMIT], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode != 0:
         pytest.skip(f"this checkout's history does not have commit {COMMIT}; fetch all of it to test compatibility")
-    package, folder = tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("former")
+    source, built, site = (tmp_path_factory.mktemp(name) for name in ("source", "built", "site"))
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(package, filter="data")
-    run_former(package, folder)
+        tar.extractall(source, filter="data")
+    printed(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", built, source)
+    (wheel,) = built.glob("*.whl")
+    install = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index")
+    printed(*install, "--target", site, wheel)
+    return site
+
+
+@pytest.fixture(scope="session")
+def former(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Former:
+    """Outputs of the format before, made by the installed wheel; some sources fail, so that a run ends with 3."""
+    folder = tmp_path_factory.mktemp("former")
+    former_python(site, folder, "-m", "retriever.cli", "run", *SIZE, code=3)
     (strict,) = (path.parent.name for path in folder.glob("outputs/DEMO_*/version.json"))
-    run_former(package, folder, "finder.snr_threshold=4.5")
+    former_python(site, folder, "-m", "retriever.cli", "run", *SIZE, "finder.snr_threshold=4.5", code=3)
     (loose,) = {path.parent.name for path in folder.glob("outputs/DEMO_*/version.json")} - {strict}
-    return Former(folder=folder, strict=strict, loose=loose)
+    return Former(site=site, folder=folder, strict=strict, loose=loose)
 
 
 @pytest.fixture
@@ -87,6 +104,22 @@ def products_of(version: str) -> pd.DataFrame:
 def rows_of(version: str, table: str, source: str) -> list[dict]:
     frame = pd.read_parquet(Path("outputs") / version / f"{table}.parquet")
     return frame[frame.source == source].to_dict("records")
+
+
+def test_outputs_of_before_are_made_by_the_installed_wheel(former) -> None:
+    ask = (
+        "import retriever, retriever.config, retriever.pipeline.version as version\n"
+        "print(retriever.__file__, retriever.config.CONFIG_FOLDER, version._installed_identity(), sep='\\n')"
+    )
+    file, conf, identity = former_python(former.site, former.folder, "-c", ask).splitlines()
+    assert Path(file) == former.site / "retriever" / "__init__.py"
+    assert Path(conf) == former.site / "retriever" / "conf"
+    assert (former.site / "retriever-0.1.0.dist-info" / "WHEEL").is_file()
+    # without a checkout, a version names the release and the digest of all its files instead of a commit
+    assert identity.startswith("0.1.0+")
+    for name in (former.strict, former.loose):
+        record = json.loads((former.folder / "outputs" / name / "version.json").read_text())
+        assert record["inputs"]["commits"] == {"retriever": identity, "working folder": ""}
 
 
 def test_versions_and_what_is_in_them_are_shown(retriever, copied) -> None:
@@ -218,13 +251,9 @@ def test_a_column_with_a_default_leaves_earlier_outputs_usable(retriever, stand)
     assert text.count(line) == 1
     path.write_text(text.replace(line, f'{line}    quality: float = column("", "how sure it is", default=0.5)\n'))
 
-    def edited(*words: str, code: int = 0) -> str:
-        command = [sys.executable, "-m", "retriever.cli", *words]
-        ended = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": str(package)}, capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return ended.stdout
+    def edited(*words: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(package)}
+        return printed(sys.executable, "-m", "retriever.cli", *words, env=environment)
 
     before = pd.read_parquet(f"outputs/{version}/detections.parquet")
     name = before.source.iloc[0]
