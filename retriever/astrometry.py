@@ -5,7 +5,6 @@ Everything goes through unit vectors, since differences of right ascension fail 
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +13,9 @@ from retriever.arrays import Floats
 
 __all__ = ["julian_year", "moved", "offsets_arcsec", "place_in", "separation_arcsec"]
 
+
+Vectors = tuple[Floats, Floats, Floats]
+"""Three coordinates of one or many directions."""
 
 ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 
@@ -44,7 +46,7 @@ def place_in(text: str) -> tuple[float, float] | None:
     return (ra, dec) if ra < 360 and abs(dec) <= 90 else None
 
 
-def moved(ra: object, dec: object, pmra: object, pmdec: object, years: object) -> tuple[Floats, Floats]:
+def moved(ra: ArrayLike, dec: ArrayLike, pmra: ArrayLike, pmdec: ArrayLike, years: ArrayLike) -> tuple[Floats, Floats]:
     """Move positions by their proper motion, along great circles.
 
     Radial motion and parallax are left out; both are far below an arc second for all known stars over a century
@@ -82,7 +84,11 @@ def moved(ra: object, dec: object, pmra: object, pmdec: object, years: object) -
 
 
 def offsets_arcsec(
-    ra: Any, dec: Any, ra0: Any, dec0: Any, spread: Callable[[Any], Any] = lambda values: values
+    ra: ArrayLike,
+    dec: ArrayLike,
+    ra0: ArrayLike,
+    dec0: ArrayLike,
+    spread: Callable[[Floats], Floats] = lambda values: values,
 ) -> tuple[Floats, Floats]:
     """Offsets to the east and north of a reference position, on the plane that touches the sky there, in arcsec.
 
@@ -108,7 +114,7 @@ def offsets_arcsec(
     return east * ARCSEC_PER_RADIAN, north * ARCSEC_PER_RADIAN
 
 
-def separation_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> Floats:
+def separation_arcsec(ra: Floats | float, dec: Floats | float, ra0: Floats | float, dec0: Floats | float) -> Floats:
     """Angular separation, in arcsec (haversine formula, exact for small and large angles).
 
     Examples
@@ -121,7 +127,7 @@ def separation_arcsec(ra: Any, dec: Any, ra0: Any, dec0: Any) -> Floats:
     return np.asarray(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))) * ARCSEC_PER_RADIAN)
 
 
-def _basis(ra: Any, dec: Any) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+def _basis(ra: ArrayLike, dec: ArrayLike) -> tuple[Vectors, Vectors, Vectors]:
     """Unit vectors to the east, to the north and outward, at positions in degrees."""
     ra, dec = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
     sin_ra, cos_ra, sin_dec, cos_dec = np.sin(ra), np.cos(ra), np.sin(dec), np.cos(dec)

@@ -90,7 +90,7 @@ class Simulated:
     injections: tuple[Injection, ...] = ()
 
 
-def columns_of_records(table: Table, of_sources: Sequence[Sequence[Any]]) -> Columns:
+def columns_of_records(table: Table, of_sources: Sequence[Sequence[object]]) -> Columns:
     """One row for each record, with the row of its source."""
     flat = [(row, record) for row, records in enumerate(of_sources) for record in records]
     columns: Columns = {"source": np.array([row for row, _ in flat], np.int64)}

@@ -6,13 +6,18 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retriever.arrays import Array
 from retriever.errors import FileFormatError, nearest
 from retriever.rawtable import RawTable
+
+if TYPE_CHECKING:
+    import h5py
+    import pyarrow as pa
+    from astropy.table import Column, Table
 
 __all__ = ["SUFFIXES", "primary_header", "read_aperture", "read_bytes", "read_table"]
 
@@ -140,7 +145,7 @@ _ODD_INTEGER = re.compile(rb"(?:^|[,\t\n\"])[+-]?0[0-9xX]")
 """Where a number may begin that Arrow would take for an integer, and that would not be written so again."""
 
 
-def _not_quite_integers(table: Any, body: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _not_quite_integers(table: "pa.Table", body: "pa.Buffer", options: dict[str, object]) -> dict[str, object]:
     """Columns that Arrow takes for integers although they are written otherwise, such as 0x3 or 007."""
     import pyarrow as pa
     from pyarrow import csv
@@ -181,7 +186,7 @@ def _read_votable(file: File, path: Path, columns: Columns) -> RawTable:
     return _from_astropy(document.get_first_table().to_table(use_names_over_ids=True), path, columns)
 
 
-def _from_astropy(table: Any, path: Path, columns: Columns) -> RawTable:
+def _from_astropy(table: "Table", path: Path, columns: Columns) -> RawTable:
     found: dict[str, Array] = {}
     units = {}
     for name in _chosen(table.colnames, columns, path):
@@ -193,7 +198,7 @@ def _from_astropy(table: Any, path: Path, columns: Columns) -> RawTable:
     return RawTable(columns=found, units=units, headers=tuple(map(str, comments)), origin=path.name)
 
 
-def _plain_column(column: Any, name: str, path: Path) -> Array:
+def _plain_column(column: "Column", name: str, path: Path) -> Array:
     masked = hasattr(column, "mask") and bool(np.any(column.mask))
     data = np.asarray(column.filled("") if masked and column.dtype.kind in "OU" else np.ma.getdata(column))
     if data.dtype.kind == "O":
@@ -216,7 +221,7 @@ def _read_parquet(file: File, path: Path, columns: Columns) -> RawTable:
     return RawTable(columns=found, origin=path.name)
 
 
-def _from_arrow(table: Any, path: Path, columns: Columns, comments: tuple[str, ...]) -> RawTable:
+def _from_arrow(table: "pa.Table", path: Path, columns: Columns, comments: tuple[str, ...]) -> RawTable:
     names = _chosen(table.column_names, columns, path)
     return RawTable(
         columns={name: _arrow_column(table.column(name), name, path) for name in names},
@@ -225,7 +230,7 @@ def _from_arrow(table: Any, path: Path, columns: Columns, comments: tuple[str, .
     )
 
 
-def _arrow_column(column: Any, name: str, path: Path) -> Array:
+def _arrow_column(column: "pa.ChunkedArray", name: str, path: Path) -> Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -252,7 +257,7 @@ def _arrow_column(column: Any, name: str, path: Path) -> Array:
     return np.ma.MaskedArray(values, mask=mask) if mask is not None else np.asarray(values)
 
 
-def _arrow_texts(column: Any) -> Array:
+def _arrow_texts(column: "pa.ChunkedArray") -> Array:
     """Text of fixed width, piece by piece, so that a million texts are not all Python objects at once."""
     import pyarrow.compute as pc
 
@@ -354,7 +359,7 @@ def _read_hdf5(file: File, path: Path, columns: Columns) -> RawTable:
     return RawTable(columns=found, units=units, origin=path.name)
 
 
-def _hdf5_table(group: Any) -> Any:
+def _hdf5_table(group: "h5py.Group") -> "h5py.Dataset | h5py.Group | None":
     """The first compound dataset, or group of columns, below a group."""
     import h5py
 
@@ -369,7 +374,7 @@ def _hdf5_table(group: Any) -> Any:
     return next((node for node in inside if node is not None), None)
 
 
-def _hdf5_column(values: Any, name: str, path: Path) -> Array:
+def _hdf5_column(values: "h5py.Dataset", name: str, path: Path) -> Array:
     data = np.asarray(values)
     if data.dtype.kind == "O":
         texts = [value.decode() if isinstance(value, bytes) else value for value in data.tolist()]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from retriever.arrays import Array, Floats
 from retriever.errors import DataError
@@ -109,7 +109,15 @@ class Lightcurve:
 
     @classmethod
     def from_columns(
-        cls, *, band: str, time: Any, flux: Any, flux_err: Any, mag: Any, mag_err: Any, **others: Any
+        cls,
+        *,
+        band: str,
+        time: ArrayLike,
+        flux: ArrayLike | None,
+        flux_err: ArrayLike | None,
+        mag: ArrayLike | None,
+        mag_err: ArrayLike | None,
+        **others: Any,
     ) -> "Lightcurve":
         """Build a light curve from sequences; exposure time, flags and positions may be left out."""
         time = np.asarray(time, np.float64)
@@ -129,7 +137,7 @@ class Lightcurve:
         """A light curve of columns that were checked before, such as views of a stored batch; all fields are given."""
         new = object.__new__(cls)
         n = fields["time"].size
-        own: dict[str, Any] = {"ra": None, "dec": None}
+        own: dict[str, object] = {"ra": None, "dec": None}
         for name, value in fields.items():
             if name == "extra":
                 own[name] = {key: _read_only(column, n, key) for key, column in value.items()}
@@ -184,7 +192,7 @@ class Lightcurve:
 
     def _derived(self, name: str, derive: Callable[[], Derived]) -> Derived:
         """Derive a value once for each combination of the columns that it depends on."""
-        known: dict[str, Any] = self.__dict__.setdefault("_known", {})
+        known: dict[str, object] = self.__dict__.setdefault("_known", {})
         if name not in known:
             known[name] = derive()
         return cast("Derived", known[name])

@@ -6,7 +6,6 @@ index table says for each item in which table it lies (`layout`), at which row i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def pack_ragged(name: str, items: Sequence[Mapping[str, Array]]) -> tuple[Tables
     index
         For each item: `layout`, `first` and `n_rows`.
     """
-    kinds: dict[Any, int] = {}
+    kinds: dict[object, int] = {}
     members: list[list[int]] = []
     layout = np.zeros(len(items), np.int32)
     for k, item in enumerate(items):

@@ -154,7 +154,7 @@ class RawPhotometry:
         >>> RawPhotometry(tables=(row, row)).digest() == RawPhotometry(tables=(two_rows,)).digest()
         False
         """
-        parts: list[Any] = [f"{len(self.tables)} tables".encode()]
+        parts: list[bytes | Array] = [f"{len(self.tables)} tables".encode()]
         for table in self.tables:
             shapes = [column.shape for column in table.columns.values()]
             words = json.dumps([table.schema(), shapes, *table.headers, table.origin]).encode()

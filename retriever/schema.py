@@ -30,7 +30,7 @@ class _Required(Enum):
 REQUIRED = _Required.REQUIRED
 """Default of a column that every file has."""
 
-NUMPY_KINDS: Mapping[type, Any] = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
+NUMPY_KINDS: Mapping[type, type[np.generic]] = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
 """How columns of a kind are stored."""
 
 
@@ -118,7 +118,7 @@ class Table:
         return complete
 
 
-def column(unit: str, description: str, *, default: Any = MISSING) -> Any:
+def column(unit: str, description: str, *, default: object = MISSING) -> Any:
     """A dataclass field that is a column of a table; a default serves rows of older files too."""
     return field(default=default, metadata={"unit": unit, "description": description})
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from retriever.arrays import Array
 from retriever.client.duration import seconds_of
 from retriever.client.http import Client
 from retriever.client.inbox import now
@@ -19,6 +20,9 @@ from retriever.errors import CatalogError, FetchError
 from retriever.formats import read_table
 from retriever.identity import canonical_hash
 from retriever.rawtable import RawPhotometry, RawTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Fetched", "FrozenCatalogs", "freeze_fits", "freeze_table"]
 
@@ -63,7 +67,7 @@ class FrozenCatalogs:
 
     folder: Path
     name: str
-    request: Mapping[str, Any]
+    request: Mapping[str, object]
     reference: str
     before: Mapping[str, Any] | None = None
 
@@ -116,14 +120,14 @@ class FrozenCatalogs:
         found = [(fetched, path) for fetched, path in found if path.exists()]
         return max(found)[1] if found else None
 
-    def _is_of_this_request(self, provenance: Mapping[str, Any]) -> bool:
+    def _is_of_this_request(self, provenance: Mapping[str, object]) -> bool:
         if provenance.get("request") == self._request():
             return True
         if self.before is None or provenance.get("address") not in self.before["address"]:
             return False
         return bool(provenance.get("request") == {key: value for key, value in self.before.items() if key != "address"})
 
-    def _request(self) -> Any:
+    def _request(self) -> object:
         return json.loads(json.dumps(self.request, sort_keys=True))
 
     def _is_old(self, path: Path, refresh: str | None) -> bool:
@@ -207,7 +211,7 @@ def freeze_fits(path: Path, address: str) -> Fetched:
 _ROWS_AT_ONCE = 1 << 16
 
 
-def _arrow_values(values: Any) -> Any:
+def _arrow_values(values: Array) -> "pa.Array":
     import pyarrow as pa
 
     if values.dtype.kind in "SU":

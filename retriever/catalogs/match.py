@@ -4,7 +4,6 @@ Proper motion is applied; the poles and RA 0 are places like any other.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +112,7 @@ def match(one: SourceTable, other: SourceTable, radius_arcsec: float, year: floa
     from astropy import units
     from astropy.coordinates import SkyCoord
 
-    places: list[Any] = [SkyCoord(*places_at(table, year), unit=units.deg) for table in (one, other)]
+    places: list[SkyCoord] = [SkyCoord(*places_at(table, year), unit=units.deg) for table in (one, other)]
     index, separation, _ = places[0].match_to_catalog_sky(places[1])
     distance = np.asarray(separation.arcsec)
     near = np.flatnonzero(distance <= radius_arcsec)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,8 +257,9 @@ _TEXTS_AT_ONCE = 1 << 16
 """Texts to look at together: a copy of all of a million is not needed to strip some."""
 
 
-def _blank(column: Array) -> Any:
-    return {"f": np.nan, "U": "", "S": b"", "b": False}.get(column.dtype.kind, 0)
+def _blank(column: Array) -> float | str | bytes:
+    blanks: dict[str, float | str | bytes] = {"f": np.nan, "U": "", "S": b"", "b": False}
+    return blanks.get(column.dtype.kind, 0)
 
 
 def _to_icrs(ra: Floats, dec: Floats, frame: str) -> tuple[Floats, Floats]:

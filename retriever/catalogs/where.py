@@ -77,7 +77,7 @@ def _parsed(expression: str) -> ast.Expression:
         ) from error
 
 
-def _value(node: ast.expr, columns: Mapping[str, Any], expression: str) -> Any:
+def _value(node: ast.expr, columns: Mapping[str, Array], expression: str) -> Any:
     def value(inner: ast.expr) -> Any:
         return _value(inner, columns, expression)
 

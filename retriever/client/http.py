@@ -30,12 +30,14 @@ from retriever.source import Source
 
 if TYPE_CHECKING:
     import httpx
+    import stamina
 
 __all__ = ["Client", "about", "user_agent"]
 
 log = logging.getLogger("retriever")
 
 Thing = TypeVar("Thing")
+Reply = TypeVar("Reply")
 
 _CHUNK = 1 << 16
 
@@ -99,13 +101,13 @@ class Client:
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
-    def each(self, ask: Callable[[Thing], Any], things: Sequence[Thing]) -> Iterator[Any]:
+    def each(self, ask: Callable[[Thing], Reply], things: Sequence[Thing]) -> Iterator[Reply | Exception]:
         """Ask for many things at once, as many as there are connections; gives answers in the things' order.
 
         What goes wrong with one thing, such as a source, is its answer.
         """
 
-        def attempt(thing: Thing) -> Any:
+        def attempt(thing: Thing) -> Reply | Exception:
             try:
                 return ask(thing)
             except (DataError, OSError) as error:
@@ -114,11 +116,11 @@ class Client:
         with ThreadPoolExecutor(min(self.connections, max(len(things), 1))) as threads:
             yield from threads.map(attempt, things)
 
-    def get(self, url: str, params: Mapping[str, Any] | None = None, **how: Any) -> Answer:
+    def get(self, url: str, params: Mapping[str, object] | None = None, **how: Any) -> Answer:
         """Ask by GET; see `ask`."""
         return self.ask("GET", url, params=params, **how)
 
-    def post(self, url: str, data: Mapping[str, Any] | None = None, **how: Any) -> Answer:
+    def post(self, url: str, data: Mapping[str, object] | None = None, **how: Any) -> Answer:
         """Ask by POST; see `ask`."""
         return self.ask("POST", url, data=data, **how)
 
@@ -127,8 +129,8 @@ class Client:
         method: str,
         url: str,
         *,
-        params: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         login: Login | None = None,
         check: Callable[[Answer], None] | None = None,
@@ -245,7 +247,7 @@ class Client:
 
     # ---- one attempt --------------------------------------------------------------------------------------------
 
-    def attempts_at(self, url: str, number: int | None = None) -> Any:
+    def attempts_at(self, url: str, number: int | None = None) -> "Iterable[stamina.Attempt]":
         """Attempts at one answer, with waiting between them; `number` of them, where it is not the client's own.
 
         Raises
@@ -282,8 +284,8 @@ class Client:
         return error.after_seconds + random.uniform(0, self.wait)
 
     def _once(
-        self, method: str, url: str, sink: Callable[[bytes], Any], params: Any = None, data: Any = None,
-        headers: Any = None, login: Login | None = None, size: int | None = None,
+        self, method: str, url: str, sink: Callable[[bytes], object], params: Any = None, data: Any = None,
+        headers: Mapping[str, str] | None = None, login: Login | None = None, size: int | None = None,
     ) -> int:  # fmt: skip
         """Ask once, and hand the answer on piece by piece; gives the HTTP status."""
         import httpx

@@ -4,14 +4,18 @@ import contextlib
 import io
 import time
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from retriever.client.addresses import place_of
 from retriever.client.answers import refusal, refuse_error_table, refuse_web_page
 from retriever.client.http import Client, user_agent
 from retriever.client.inbox import Answer, now
 from retriever.errors import FetchError
+
+if TYPE_CHECKING:
+    import requests
+    from pyvo.dal.tap import AsyncTAPJob
 
 __all__ = ["ask_tap", "quoted"]
 
@@ -21,7 +25,7 @@ def ask_tap(
     url: str,
     query: str,
     *,
-    upload: Mapping[str, Any] | None = None,
+    upload: Mapping[str, object] | None = None,
     asynchronous: bool = False,
     max_rows: int | None = None,
     about: str = "",
@@ -90,7 +94,7 @@ def _check(body: bytes, where: str) -> None:
         raise FetchError(f"{where} sent a table that was cut short", passing=True)
 
 
-def _at_once(client: Client, url: str, query: str, upload: Any, max_rows: int | None) -> bytes:
+def _at_once(client: Client, url: str, query: str, upload: Mapping[str, object] | None, max_rows: int | None) -> bytes:
     from pyvo.dal.tap import TAPQuery
 
     session = _session(client, attempts=1)
@@ -100,7 +104,7 @@ def _at_once(client: Client, url: str, query: str, upload: Any, max_rows: int | 
     return body
 
 
-def _by_job(client: Client, url: str, query: str, upload: Any, max_rows: int | None) -> bytes:
+def _by_job(client: Client, url: str, query: str, upload: Mapping[str, object] | None, max_rows: int | None) -> bytes:
     """Hand in a job, wait for its end, fetch the result, and clean up whatever happened."""
     from pyvo.dal.tap import AsyncTAPJob
 
@@ -119,7 +123,7 @@ def _by_job(client: Client, url: str, query: str, upload: Any, max_rows: int | N
             job.delete()
 
 
-def _wait(job: Any, seconds: float, url: str) -> None:
+def _wait(job: "AsyncTAPJob", seconds: float, url: str) -> None:
     """Look every now and then, ever more rarely, whether a job has come to its end; pyvo's own `wait` has no end."""
     end, pause = time.monotonic() + seconds, 0.1
     while job.phase not in ("COMPLETED", "ERROR", "ABORTED"):
@@ -129,25 +133,25 @@ def _wait(job: Any, seconds: float, url: str) -> None:
         pause = min(pause * 1.5, 20.0)
 
 
-def _uploads(upload: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _uploads(upload: Mapping[str, object] | None) -> dict[str, object] | None:
     from astropy.table import Table
 
     return {name: Table(columns) for name, columns in upload.items()} if upload else None
 
 
-def _session(client: Client, attempts: int | None = None) -> Any:
+def _session(client: Client, attempts: int | None = None) -> "requests.Session":
     """A session of requests, which pyvo speaks through, that asks as the client does."""
     import requests
 
     class Session(requests.Session):  # type: ignore[misc]
-        def request(self, method: Any, url: Any, **how: Any) -> Any:
+        def request(self, method: str, url: str, **how: object) -> requests.Response:
             how |= {"timeout": (client.connect_timeout, client.read_timeout), "stream": False}
             for attempt in client.attempts_at(url, attempts):
                 with attempt, client.limits_of(url).slot():
                     response = self._whole(method, url, how)
             return response
 
-        def _whole(self, method: Any, url: Any, how: dict[str, Any]) -> Any:
+        def _whole(self, method: str, url: str, how: Mapping[str, object]) -> requests.Response:
             try:
                 response = super().request(method, url, **how)
                 body = response.content
@@ -174,7 +178,7 @@ class _Body(io.BytesIO):
 
 
 @contextlib.contextmanager
-def _as_fetch_error(url: str) -> Any:
+def _as_fetch_error(url: str) -> Iterator[None]:
     """What pyvo raises as our error, without the whole address in it."""
     from pyvo.dal import DALAccessError
 

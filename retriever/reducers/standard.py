@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,7 +189,7 @@ class StandardReducer:
                 data[key] = numbers(name)
         return data | {name: np.ma.getdata(_column(rows, name, origin)) for name in names.extra}
 
-    def _measured(self, data: dict[str, Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _measured(self, data: Mapping[str, Array], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of a band: where a row has several bands, those with a value in it."""
         if not self.bands:
             return rows

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from retriever.arrays import Array, Floats
 from retriever.errors import ConfigError, DataError
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.photometry import MJD_OF_JD, TESS_ZERO_POINT, flux_to_mag
@@ -91,14 +91,14 @@ class TESSReducer:
             time_system=TimeSystem(scale="tdb", reference="barycenter", point="middle"),
         )
 
-    def _flux(self, table: RawTable, qlp: bool) -> tuple[Any, Any]:
+    def _flux(self, table: RawTable, qlp: bool) -> tuple[Floats, Floats]:
         name = "SAP_FLUX" if self.flux == "sap" else "KSPSAP_FLUX" if qlp else "PDCSAP_FLUX"
         # QLP states one error, for its detrended flux
         error = "KSPSAP_FLUX_ERR" if qlp else f"{name}_ERR"
         return floats(_first(table, name), name), floats(_first(table, error), error)
 
 
-def _first(table: RawTable, *names: str) -> Any:
+def _first(table: RawTable, *names: str) -> Array:
     for name in names:
         if name in table.columns:
             return table.columns[name]

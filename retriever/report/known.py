@@ -1,7 +1,6 @@
 """What the database knows of a segment, of a source over all versions, and of the sources near a place."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ def show_known(thing: str, outputs: Path, data: Path, database: Database) -> dic
     return _segment(thing, outputs, data, database) if thing.endswith(".h5") else _source(thing, database)
 
 
-def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[str, Any]:
+def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[str, object]:
     """A segment by the end of its path."""
     rows = queries.segments_named(database, Path(word).name)
     if not rows:
@@ -47,7 +46,7 @@ def _segment(word: str, outputs: Path, data: Path, database: Database) -> dict[s
     }
 
 
-def _source(name: str, database: Database) -> dict[str, Any]:
+def _source(name: str, database: Database) -> dict[str, object]:
     """A source by its name or an alias, over all versions."""
     rows = queries.source_rows(database, name)
     names = sorted({row["name"] for row in rows} | {name})
@@ -83,7 +82,8 @@ def near(ra: float, dec: float, database: Database, radius_arcsec: float = 60.0)
         Largest distance.
     """
     rows = queries.sources_in_strip(database, dec - radius_arcsec / 3600, dec + radius_arcsec / 3600)
-    distances = separation_arcsec([row["ra"] for row in rows], [row["dec"] for row in rows], ra, dec)
+    ras, decs = (np.array([row[key] for row in rows]) for key in ("ra", "dec"))
+    distances = separation_arcsec(ras, decs, ra, dec)
     nearest_first = np.argsort(distances, kind="stable").tolist()
     return [
         {"distance_arcsec": round(float(distances[k]), 3), **rows[k]}

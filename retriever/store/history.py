@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
@@ -26,7 +25,7 @@ def record_version(
         row = connection.execute(
             select(models.Version.id, models.Version.hash).where(models.Version.name == name)
         ).first()
-        values: dict[str, Any] = {"name": name, "hash": version_hash, "project": project, "inputs": inputs}
+        values: dict[str, object] = {"name": name, "hash": version_hash, "project": project, "inputs": inputs}
         if row is None:
             values["created"] = created or datetime.now(UTC)
             number = connection.execute(insert(models.Version).returning(models.Version.id), values).scalar_one()

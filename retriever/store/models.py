@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy import Column as SQLColumn
 from sqlalchemy import Table as RowTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from retriever.graph import GRAPH
 from retriever.identity import canonical_hash
@@ -162,7 +163,7 @@ def row_table(table: Table) -> RowTable:
     )
 
 
-_SQL_KINDS: dict[type, Any] = {int: BigInteger, float: Float, bool: Boolean, str: Text}
+_SQL_KINDS: dict[type, type[TypeEngine[Any]]] = {int: BigInteger, float: Float, bool: Boolean, str: Text}
 
 
 def _row_column(spec: Column) -> SQLColumn[Any]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from retriever.store import models
 from retriever.store.products import Packed
@@ -17,12 +18,12 @@ def product_row(stage_id: int, packed: Packed) -> dict[str, object]:
     return {"stage_id": stage_id, "segment_id": packed.segment, **{name: getattr(packed, name) for name in _PACKED}}
 
 
-def packed_columns() -> list[Any]:
+def packed_columns() -> list[InstrumentedAttribute[Any]]:
     """Columns that `packed` takes."""
     return [models.Product.segment_id, *(getattr(models.Product, name) for name in _PACKED)]
 
 
-def packed(row: Any) -> Packed:
+def packed(row: Row[Any]) -> Packed:
     """Products of one batch, from a row of `packed_columns`."""
     # PostgreSQL's driver gives memory views
     texts = {name: bytes(getattr(row, name)) for name in _PACKED[:-1]}

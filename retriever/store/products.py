@@ -7,11 +7,11 @@ of products: as rows of their own they would take minutes to read and to write, 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Array
 from retriever.identity import Digests, pack_digests, unpack_digests
 from retriever.outcome import Outcome
 
@@ -130,7 +130,7 @@ class Products:
         return [name.decode() for packed in self.packed_names for name in packed[1:-1].split(_END)]
 
 
-def pack_products(sources: Mapping[str, Any], segment: int | None) -> Packed:
+def pack_products(sources: Mapping[str, Array], segment: int | None) -> Packed:
     """Pack a segment's table of sources."""
     messages = {str(row): text for row, text in enumerate(_text(sources["message"])) if text}
     return Packed(
@@ -212,7 +212,7 @@ def made(products: Products) -> set[bytes]:
     return {digest for digest, outcome in last.items() if outcome != Outcome.FAILED}
 
 
-def without_made(sources: Mapping[str, Any], already: set[bytes]) -> dict[str, Any]:
+def without_made(sources: Mapping[str, Array], already: set[bytes]) -> dict[str, Array]:
     """A table of sources without those whose products are there; adds its own to them."""
     inputs = sources["input"].tolist()
     outcome = np.where([digest in already for digest in inputs], Outcome.BLOCKED, sources["outcome"]).astype(np.int8)
@@ -221,6 +221,6 @@ def without_made(sources: Mapping[str, Any], already: set[bytes]) -> dict[str, A
     return {**sources, "outcome": outcome}
 
 
-def _text(column: Any) -> list[str]:
+def _text(column: Array) -> list[str]:
     texts: list[str] = column.tolist()
     return texts

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sqlalchemy import Table as RowTable
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from retriever.arrays import Array
 from retriever.errors import LeaseLost, StoreError
 from retriever.graph import GRAPH
 from retriever.outcome import Outcome
@@ -171,7 +173,7 @@ def _insert_segments(
     return ids
 
 
-def add_sources(database: Database, rows: Iterable[dict[str, Any]]) -> None:
+def add_sources(database: Database, rows: Iterable[dict[str, object]]) -> None:
     """Write down sources, and what other names they have."""
     dialect = _dialect(database.engine.dialect.name)
     statement: Any = dialect.insert(models.Source)
@@ -196,10 +198,10 @@ def aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def indexed_columns(table: Table, columns: Columns) -> dict[str, object]:
+def indexed_columns(table: Table, columns: Columns) -> dict[str, Array | list[str]]:
     """Columns of a segment's table as the database has them; where an older file lacks one, its default."""
     n = columns["source"].size
-    indexed: dict[str, object] = {"source": columns["source"], **table.completed(columns, n)}
+    indexed: dict[str, Array | list[str]] = {"source": columns["source"], **table.completed(columns, n)}
     if table.extensible:
         indexed["values"] = _json_rows(columns, n)
     return indexed
@@ -213,7 +215,7 @@ def _existing(connection: Connection, table: Table) -> RowTable:
     return found
 
 
-def _insert_rows(connection: Connection, table: RowTable, of_segments: Sequence[tuple[int, dict[str, Any]]]) -> None:
+def _insert_rows(connection: Connection, table: RowTable, of_segments: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
     """Insert the rows of one table that lie in some segments; with SQLite by its driver, which is twice as fast."""
     own = [column.name for column in table.columns if column.name not in models.ROW_KEYS]
     lists: dict[str, list[object]] = {name: [] for name in (*models.ROW_KEYS, *own)}
@@ -239,7 +241,7 @@ def _sqlite_insert(table: RowTable) -> tuple[str, list[str]]:
     return str(compiled), list(compiled.positiontup or ())
 
 
-def _dialect(name: str) -> Any:
+def _dialect(name: str) -> ModuleType:
     """The dialect whose insert knows what to do on a conflict."""
     if name == "sqlite":
         return sqlite

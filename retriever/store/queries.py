@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Text, func, inspect, literal, select
+from sqlalchemy import ColumnElement, Text, func, inspect, literal, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from retriever.graph import GRAPH
 from retriever.outcome import Outcome
@@ -46,7 +47,7 @@ def versions(database: Database) -> list[dict[str, Any]]:
     """All versions with their last run, oldest first."""
     with database.reading() as connection:
         found = [dict(row._mapping) for row in connection.execute(select(models.Version.__table__))]
-        last: dict[int, dict[str, Any]] = {}
+        last: dict[int, dict[str, object]] = {}
         for row in connection.execute(select(models.Run.__table__).order_by(models.Run.started)):
             last[row.version_id] = dict(row._mapping)
     for version in found:
@@ -98,7 +99,7 @@ def source_rows(database: Database, name: str) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def sources_in_strip(database: Database, low: float, high: float) -> list[dict[str, object]]:
+def sources_in_strip(database: Database, low: float, high: float) -> list[dict[str, Any]]:
     """Sources between two declinations in degrees."""
     query = select(models.Source.__table__).where(models.Source.dec.between(low, high))
     with database.reading() as connection:
@@ -159,7 +160,7 @@ def products_of(database: Database, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _holds(dialect_name: str, column: Any, needle: bytes) -> Any:
+def _holds(dialect_name: str, column: InstrumentedAttribute[bytes], needle: bytes) -> ColumnElement[bool]:
     """Whether a column of bytes has other bytes in it."""
     if dialect_name == "sqlite":
         return func.instr(column, needle) > 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy import Table as RowTable
 
 from retriever.errors import StoreError
@@ -127,7 +127,7 @@ def verify(
         yield from _lost_rows(database, {row.id for row in rows})
 
 
-def _verify_segment(database: Database, root: Path, row: Any) -> tuple[str, str] | None:
+def _verify_segment(database: Database, root: Path, row: Row[Any]) -> tuple[str, str] | None:
     try:
         _, batch = segment_batch(row.root, root, row.path)
     except StoreError as error:
@@ -161,7 +161,7 @@ def _equal(first: object, second: object) -> bool:
     return bool((first == second).all())
 
 
-def _products_agree(database: Database, sources: Mapping[str, object], segment_id: int) -> bool:
+def _products_agree(database: Database, sources: Columns, segment_id: int) -> bool:
     """Whether the database has a segment's products as its file does; those made elsewhere before are not its own."""
     wanted = pack_products(sources, segment_id)
     expected = np.frombuffer(wanted.outcomes, np.int8)
@@ -232,7 +232,7 @@ def _invalidate(
     ]
     if not chosen:
         return 0
-    table = {
+    table: Columns = {
         "name": np.array([labels[entry] for entry in chosen], np.str_),
         "input": products.input[chosen],
         "digest": products.digest[chosen],
