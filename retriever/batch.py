@@ -96,7 +96,7 @@ class Made:
         )
 
     @classmethod
-    def from_rows(cls, table: Table, of_items: Sequence[Sequence[Mapping[str, Any]] | Failure]) -> "Made":
+    def from_rows(cls, table: Table, of_items: Sequence[Sequence[Mapping[str, object]] | Failure]) -> "Made":
         """Rows that a stage made of each item, as a table; for stages that are written one item at a time.
 
         Examples
@@ -109,7 +109,7 @@ class Made:
         """
         made = cls.none(len(of_items))
         source: list[int] = []
-        rows: list[Mapping[str, Any]] = []
+        rows: list[Mapping[str, object]] = []
         for k, found in enumerate(of_items):
             if isinstance(found, Failure):
                 made.fail(k, found)

@@ -13,7 +13,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from retriever.errors import ConfigError, nearest
-from retriever.interfaces import VERBS
+from retriever.interfaces import VERBS, Observatory, Reducer
 
 __all__ = [
     "CONFIG_FOLDER",
@@ -46,9 +46,9 @@ class Setup:
     """A built config: components, and plain settings as mappings for their dataclasses."""
 
     components: Mapping[str, Any]
-    observatories: Mapping[str, Any]
-    reducers: Mapping[str, Any]
-    plain: Mapping[str, Mapping[str, Any]]
+    observatories: Mapping[str, Observatory]
+    reducers: Mapping[str, Reducer]
+    plain: Mapping[str, Mapping[str, object]]
 
 
 def build_setup(config: DictConfig) -> Setup:
@@ -86,7 +86,7 @@ def build_setup(config: DictConfig) -> Setup:
     )
 
 
-def _named(project: Any, observatories: Mapping[str, Any]) -> Mapping[str, Any]:
+def _named(project: object, observatories: Mapping[str, object]) -> Mapping[str, object]:
     """The project's settings; one without a name is called by its observatories."""
     settings = _mapping(project, "project")
     if settings.get("name") is not None:
@@ -95,7 +95,7 @@ def _named(project: Any, observatories: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**settings, "name": joined[:_NAME_CHARS]}
 
 
-def build(node: Any, verb: str, where: str) -> Any:
+def build(node: object, verb: str, where: str) -> Any:
     """Build one component from its part of the config.
 
     Parameters
@@ -122,14 +122,14 @@ def build(node: Any, verb: str, where: str) -> Any:
     return typed(_class(node["_target_"], verb, where), values, where)
 
 
-def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
+def typed(kind: type, values: Mapping[str, object], where: str) -> Any:
     """Make a dataclass from plain values, each checked against the type of its field, also in dataclasses inside."""
     hints = get_type_hints(kind)
     known = {spec.name for spec in fields(kind) if spec.init}
     for key in values:
         if key not in known:
             raise ConfigError(f"{where} has no parameter {str(key)!r}{nearest(str(key), known)}")
-    inside: dict[str, Any] = {}
+    inside: dict[str, object] = {}
     for key, value in values.items():
         inner = _dataclass_inside(hints[key])
         if inner is not None and isinstance(value, Mapping):
@@ -147,7 +147,7 @@ def typed(kind: type, values: Mapping[str, Any], where: str) -> Any:
     return kind(**_checked({key: hints[key] for key in plain}, plain, where), **inside)
 
 
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+def _mapping(value: object, where: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where} is {value!r}; it takes parameters, as in {where}={{key: value}}")
     return value
@@ -160,7 +160,7 @@ def _dataclass_inside(hint: object) -> type | None:
     return hint if isinstance(hint, type) and is_dataclass(hint) else None
 
 
-def _checked(hints: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _checked(hints: Mapping[str, object], values: Mapping[str, object], where: str) -> dict[str, object]:
     """Values of the types that fields have; OmegaConf knows which may stand for which (5 is a float, 5.5 no int)."""
     schema = make_dataclass("Parameters", [(key, hint, field(default=MISSING)) for key, hint in hints.items()])
     try:

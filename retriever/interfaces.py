@@ -9,7 +9,7 @@ The method for one source or light curve is the definition. Beside it a componen
 (`BatchReducer`, `BatchQuality`, ...), which must give the same numbers whatever the batch.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -60,7 +60,7 @@ NO_RESULT: Mapping[str, object] = {"result": False}
 """Field metadata of a parameter that cannot change a result, such as the folder that files lie in."""
 
 
-def no_result_with(name: str) -> Mapping[str, Any]:
+def no_result_with(name: str) -> Mapping[str, object]:
     """Field metadata of a parameter that changes no result where another field is given.
 
     Examples
@@ -119,7 +119,7 @@ class StatesRequest(Protocol):
     from the same mapping. An observatory without it is taken to ask by all of its fields and the place to 0.1 arcsec.
     """
 
-    def request(self, source: Source) -> Mapping[str, Any]:
+    def request(self, source: Source) -> Mapping[str, object]:
         """Give all that shapes the answer, as JSON values: place, radius, ids, cuts, bands, release.
 
         A source that the archive is not asked for has ``{"not asked": reason}``.
@@ -190,7 +190,7 @@ class Quality(Protocol):
 class Finder(Protocol):
     """Searches one light curve."""
 
-    def find(self, lightcurve: Lightcurve) -> tuple[Mapping[str, Any], tuple[Detection, ...]]:
+    def find(self, lightcurve: Lightcurve) -> tuple[Mapping[str, Array], tuple[Detection, ...]]:
         """Give columns of scores, one value an epoch, and the detections."""
         ...
 
@@ -277,7 +277,9 @@ class BatchSimulator(Protocol):
         ...
 
 
-def each(fetch_one: Any, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
+def each(
+    fetch_one: Callable[[Source], RawPhotometry], sources: Sequence[Source]
+) -> Iterator[RawPhotometry | Exception]:
     """Fetch sources one at a time, so that what goes wrong with one stays with it.
 
     Examples
@@ -315,7 +317,7 @@ def describe(component: Any) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return describe(value)
     if isinstance(value, Mapping):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from retriever.ragged import select_items
 from retriever.schema import Tables
@@ -48,7 +47,7 @@ class Segments:
         return select_items(self._read(self.path(segment), tuple(tables)), [row])
 
 
-def _read(path: Path, tables: tuple[str, ...]) -> dict[str, Any]:
+def _read(path: Path, tables: tuple[str, ...]) -> Tables:
     from retriever.store.segments import read
 
     contents = read(path, tables)[1]

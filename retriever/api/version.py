@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from retriever.config import Config
+
 __all__ = ["Version"]
 
 _MANY = 5000
@@ -67,7 +69,7 @@ class Version:
         return self._folder.manifest
 
     @cached_property
-    def config(self) -> Any:
+    def config(self) -> "Config":
         """The config that the version was made with; values by key or by attribute, as OmegaConf has them.
 
         Raises

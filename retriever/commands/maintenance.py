@@ -28,7 +28,7 @@ def _verify(words: Words) -> int:
             upkeep.repair(database, roots, findings)
     rows = [{key: getattr(finding, key) for key in ("kind", "root", "path", "what")} for finding in findings]
 
-    def text(rows: list[dict[str, Any]]) -> str:
+    def text(rows: list[dict[str, object]]) -> str:
         lines = [f"{row['kind']}: {row['root']}/{row['path']}: {row['what']}" for row in rows]
         end = f"{len(rows)} findings" if rows else "no findings: files, digests and database agree"
         if rows:

@@ -67,12 +67,12 @@ def _replace_group(config: DictConfig, override: Override, request: ConfigReques
         node = OmegaConf.select(parts[-1], group.replace("/", "."))
         OmegaConf.update(config, override.package, _plain(node), merge=False)
         return
-    merged: dict[str, Any] = _plain(OmegaConf.merge(*parts))
+    merged: dict[str, object] = _plain(OmegaConf.merge(*parts))
     for key, node in merged.items():
         OmegaConf.update(config, key, node, merge=False)
 
 
-def _plain(node: Any) -> Any:
+def _plain(node: object) -> Any:
     """A node as plain data with its interpolations, which then refer to the config that it is put into."""
     return OmegaConf.to_container(node, resolve=False)
 

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -91,13 +90,13 @@ class ATLASObservatory:
 
     # ---- one task -----------------------------------------------------------------------------------------------
 
-    def request(self, source: Source) -> dict[str, Any]:
+    def request(self, source: Source) -> dict[str, object]:
         """What the service is asked for a source; it moves the place by the proper motion itself."""
         reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
         if reason:
             return {NOT_ASKED: reason}
         ra, dec = place(source, None)
-        asked: dict[str, Any] = {"ra": ra, "dec": dec}
+        asked: dict[str, object] = {"ra": ra, "dec": dec}
         known = all(map(math.isfinite, (source.pmra, source.pmdec, source.epoch)))
         if known and (source.pmra or source.pmdec):
             asked |= {

@@ -4,7 +4,6 @@ Reasons name the bound and not its value: a changed bound changes the requests o
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ def reasons_not_to_ask(
     return reasons
 
 
-def nothing(reason: str, request: Mapping[str, Any], address: str = "") -> RawPhotometry:
+def nothing(reason: str, request: Mapping[str, object], address: str = "") -> RawPhotometry:
     """The answer that a survey has nothing, and why."""
     provenance = {"address": address, "request": "", "asked": request_text(request), "status": reason}
     return RawPhotometry(tables=(), provenance=provenance)

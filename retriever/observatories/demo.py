@@ -111,7 +111,7 @@ class DemoObservatory:
             "days": self.days, "exptime": self.exptime, "flares": self.flares, "empty": self.empty,
         }  # fmt: skip
 
-    def _observe(self, request: Mapping[str, object]) -> RawPhotometry:
+    def _observe(self, request: Mapping[str, Any]) -> RawPhotometry:
         drawn = self._draw(request)
         if isinstance(drawn, DataError):
             raise drawn

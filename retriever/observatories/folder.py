@@ -54,7 +54,7 @@ class FolderObservatory:
         """Read each source's files; a source without any has no data."""
         return each(lambda source: self._read(self.request(source)), sources)
 
-    def request(self, source: Source) -> dict[str, Any]:
+    def request(self, source: Source) -> dict[str, object]:
         """Which files are looked for: by name and aliases, pattern, and column."""
         return {"name": source.name, **other_names(source), "pattern": self.pattern, "key": self.key}
 
@@ -157,7 +157,7 @@ def read_files(paths: Sequence[Path], request: Mapping[str, object]) -> RawPhoto
     return RawPhotometry(tables=tuple(read_table(path) for path in paths), provenance=_provenance(paths, request))
 
 
-def _provenance(paths: Sequence[Path], request: Mapping[str, Any]) -> dict[str, str]:
+def _provenance(paths: Sequence[Path], request: Mapping[str, object]) -> dict[str, str]:
     names = ", ".join(path.name for path in paths)
     return {"address": "file:", "request": names, "asked": request_text(request)}
 

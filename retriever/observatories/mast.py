@@ -122,7 +122,7 @@ class TESSObservatory:
     @property
     def _wanted(self) -> dict[str, object]:
         """The part of a request that says which files are wanted."""
-        wanted: dict[str, Any] = {"pipelines": list(self.pipelines), "all_pipelines": self.all_pipelines}
+        wanted: dict[str, object] = {"pipelines": list(self.pipelines), "all_pipelines": self.all_pipelines}
         return {**wanted, "sectors": sorted(set(self.sectors))} if self.sectors else wanted
 
     def _ask(self, source: Source) -> RawPhotometry:

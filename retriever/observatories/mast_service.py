@@ -30,7 +30,7 @@ class File:
     size: int | None
 
 
-def invoke(client: Client, url: str, service: str, params: dict[str, Any], keep: str) -> list[dict[str, Any]]:
+def invoke(client: Client, url: str, service: str, params: Mapping[str, object], keep: str) -> list[dict[str, Any]]:
     """All rows of a service's answer, page after page."""
     rows: list[dict[str, Any]] = []
     page = 1
@@ -59,7 +59,7 @@ def _check_json(answer: Answer) -> None:
         raise FetchError(f"{answer.address} answered with an error: {reply.get('msg') or status}")
 
 
-def products(client: Client, url: str, rows: Sequence[dict[str, Any]], keep: str) -> list[dict[str, Any]]:
+def products(client: Client, url: str, rows: Sequence[Mapping[str, object]], keep: str) -> list[dict[str, Any]]:
     """Files of observations, each once."""
     if not rows:
         return []
@@ -69,7 +69,7 @@ def products(client: Client, url: str, rows: Sequence[dict[str, Any]], keep: str
 
 
 def photometry_of(
-    client: Client, url: str, files: Sequence[File], keep: str, alias: str, request: Mapping[str, Any]
+    client: Client, url: str, files: Sequence[File], keep: str, alias: str, request: Mapping[str, object]
 ) -> RawPhotometry:
     """Download files and read them."""
     tables: list[RawTable] = []

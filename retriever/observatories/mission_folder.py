@@ -40,7 +40,7 @@ class MissionFolderObservatory:
         """Read each star's files; a star without any has no data."""
         return each(lambda source: self._read(self.request(source)), sources)
 
-    def request(self, source: Source) -> dict[str, Any]:
+    def request(self, source: Source) -> dict[str, object]:
         """Which files are looked for: those whose headers name the star."""
         return {"name": source.name, **other_names(source), "telescope": self.telescope}
 

@@ -8,7 +8,6 @@ import json
 import weakref
 from collections.abc import Iterator, Mapping
 from json.encoder import encode_basestring_ascii
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +150,7 @@ def place(source: Source, year: float | None, decimals: int = 6) -> tuple[float,
     return float(ra[0]), float(dec[0])
 
 
-def constant(value: Any, n: int) -> Array:
+def constant(value: object, n: int) -> Array:
     """A column of a request that has one JSON value for all sources.
 
     Examples

@@ -111,7 +111,7 @@ class ZTFObservatory:
 
     def _selection(self) -> dict[str, object]:
         """The part of a request that is the same for all sources."""
-        asked: dict[str, Any] = {"release": self.release, "bad_catflags_mask": self.bad_catflags_mask}
+        asked: dict[str, object] = {"release": self.release, "bad_catflags_mask": self.bad_catflags_mask}
         if self.bands:
             asked["bands"] = list(self.bands)
         if self.start is not None or self.stop is not None:
@@ -156,7 +156,7 @@ def _oids(names: Iterable[str]) -> list[str]:
     return [match[1] for match in matches if match]
 
 
-def _params(request: Mapping[str, Any]) -> dict[str, Any]:
+def _params(request: Mapping[str, Any]) -> dict[str, object]:
     """A request in the words of the service.
 
     Examples

@@ -1,11 +1,12 @@
 """Taking over raw files that lie on disk, as if they had just been downloaded, so that nothing is downloaded twice."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retriever.errors import ConfigError, StoreError
+from retriever.interfaces import Observatory
 from retriever.observatories.folder import FolderObservatory
 from retriever.observatories.mission_folder import MissionFolderObservatory
 from retriever.outcome import Outcome
@@ -119,7 +120,7 @@ def adopt_folder(
     )
 
 
-def _with_observatory(recipe: Recipe, name: str, reader: Any) -> Recipe:
+def _with_observatory(recipe: Recipe, name: str, reader: Observatory) -> Recipe:
     """The recipe with files in place of the archive, whose keys stay those of the archive."""
     surveys = {**recipe.surveys, name: Survey(observatory=reader, reducer=recipe.surveys[name].reducer)}
     changed = replace(recipe, surveys=surveys)

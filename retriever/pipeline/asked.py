@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +37,7 @@ class RequestChanges:
             return ""
         return changes_between(before, request_of(self._recipe.surveys[observatory].observatory, source))
 
-    def _before(self, observatory: str, name: str) -> Mapping[str, Any] | None:
+    def _before(self, observatory: str, name: str) -> Mapping[str, object] | None:
         """The request of the last raw data of a name whose file is there."""
         products = self._inventory.products[observatory]["download"]
         entries = np.flatnonzero((np.array(products.names()) == name) & (products.segment != NOWHERE))
@@ -68,7 +67,8 @@ def changes_between(before: Mapping[str, object], now: Mapping[str, object]) -> 
     return ", ".join(f"{key} {_word(before, key)} → {_word(now, key)}" for key in differing([dict(before), dict(now)]))
 
 
-def _word(request: Mapping[str, Any], key: str) -> str:
+def _word(request: Mapping[str, object], key: str) -> str:
     if key not in request:
         return "(absent)"
-    return request[key] if isinstance(request[key], str) else json.dumps(request[key])
+    value = request[key]
+    return value if isinstance(value, str) else json.dumps(value)

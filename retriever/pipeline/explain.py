@@ -236,7 +236,7 @@ def reference_version(
     """The version to compare with, and its record: the last one that was run, but for the present one."""
     for name in (name for name in candidates if name != present):
         try:
-            record: dict[str, Any] = json.loads((outputs / name / "version.json").read_text(encoding="utf-8"))
+            record: dict[str, object] = json.loads((outputs / name / "version.json").read_text(encoding="utf-8"))
             if "inputs" in record:
                 return name, record
         except (OSError, ValueError):

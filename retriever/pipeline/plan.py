@@ -8,7 +8,6 @@ nights or sectors, the joined inputs of all that they take from.
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +123,7 @@ def derive(
     catalog: SourceTable,
     asked: Mapping[str, Digests],
     products: Mapping[str, Mapping[str, Products]],
-    present: Mapping[int, Any] | set[int],
+    present: Mapping[int, object] | set[int],
     stale: Set[int] = frozenset(),
     memberships: Callable[[Stage, StageState], tuple[NDArray[np.int64], NDArray[np.str_]]] | None = None,
 ) -> States:
@@ -319,7 +318,7 @@ def _matched(
     outcome, segment = products.outcome[entries], products.segment[entries]
     counts = (outcome == Outcome.FAILED) | np.isin(segment, ids)
 
-    def spread(values: Array, fill: Any) -> Array:
+    def spread(values: Array, fill: int) -> Array:
         column = np.full(n, fill, values.dtype)
         column[np.flatnonzero(known)[counts]] = values[counts]
         return column

@@ -3,14 +3,14 @@
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from retriever.astrometry import place_in
 from retriever.batch import Batch, Made
 from retriever.config import build_setup, typed
 from retriever.errors import CatalogError, StoreError
 from retriever.graph import Stage
-from retriever.interfaces import AsksArchive, ResolvesNames
+from retriever.interfaces import AsksArchive, Catalog, ResolvesNames
 from retriever.outcome import Outcome
 from retriever.pipeline.recipe import Recipe
 from retriever.pipeline.session import make_recipe
@@ -54,7 +54,7 @@ def try_config(config: "DictConfig", what: str, stages: tuple[str, ...]) -> dict
     return try_source(recipe, find_source(what, setup.components["catalog"], recipe), stages)
 
 
-def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
+def find_source(what: str, catalog: Catalog, recipe: Recipe) -> Source:
     """The source that a word means; see `try_config`."""
     place = place_in(what)
     if place:
@@ -72,8 +72,7 @@ def find_source(what: str, catalog: Any, recipe: Recipe) -> Source:
         raise CatalogError(
             f"the catalog has no source {what!r}{sources.hint(what)}; give a name of it, or RA and DEC in degrees"
         )
-    one: Source = sources.source(row)
-    return one
+    return sources.source(row)
 
 
 def try_source(recipe: Recipe, source: Source, stages: tuple[str, ...]) -> dict[str, object]:
@@ -90,10 +89,10 @@ def try_source(recipe: Recipe, source: Source, stages: tuple[str, ...]) -> dict[
     }
 
 
-def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ...]) -> dict[str, Any]:
+def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ...]) -> dict[str, object]:
     """What each stage made of a source in one survey; stages that join surveys or sources need a run."""
     components = dict(recipe.components(name))
-    observatory: Any = components["observatory"]
+    observatory: object = components["observatory"]
     if isinstance(observatory, AsksArchive):
         asking: Any = observatory
         components["observatory"] = replace(asking, client=replace(asking.client, inbox=None))
@@ -106,7 +105,7 @@ def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ..
         Inputs(load=_nothing_to_load, load_joined=_nothing_to_load),
         lambda stage, what: made.update({stage.name: what}),
     )  # fmt: skip
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for stage in map(recipe.stages.__getitem__, names):
         what = made[stage.name]
         if what.message[0]:
@@ -127,13 +126,13 @@ def _possible(recipe: Recipe, stages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _nothing_to_load(stage: Stage, port: str) -> Any:
+def _nothing_to_load(stage: Stage, port: str) -> NoReturn:
     raise StoreError(f"stage {stage.name!r} has nothing in memory for {port!r}")
 
 
 def _shown(stage: Stage, tables: Tables) -> dict[str, object]:
     """Declared tables of a stage as rows; what came from an archive with its provenance."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for table in stage.tables:
         columns = {name: column for name, column in tables[table.name].items() if name != "source"}
         shown = [spec.name for spec in table.columns] if table.columns else list(columns)
@@ -155,7 +154,7 @@ def _shown(stage: Stage, tables: Tables) -> dict[str, object]:
     return found
 
 
-def _raw(rows: list[dict[str, Any]], tables: Tables) -> dict[str, Any]:
+def _raw(rows: list[dict[str, Any]], tables: Tables) -> dict[str, object]:
     if not rows:
         return {"rows": 0}
     (answer,) = unpack_raw(tables, [0])

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from retriever import interfaces
 from retriever.batch import Components
@@ -60,7 +59,7 @@ class Recipe:
     data: Path
     outputs: Path
     graph: Graph = GRAPH
-    own: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, object] = field(default_factory=dict)
 
     def components(self, observatory: str) -> Components:
         """The components by group: those of one survey, or those that stages which join surveys can use."""
@@ -97,7 +96,7 @@ class Recipe:
     @cached_property
     def manifests(self) -> dict[str, dict[str, dict[str, object]]]:
         """What goes into the key of each stage, by observatory and stage; plain data."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        found: dict[str, dict[str, dict[str, object]]] = {}
         for name, stage in self.nodes():
             upstream = {
                 f"{other_name} {other.name}".strip(): canonical_hash(found[other_name][other.name])
@@ -106,13 +105,13 @@ class Recipe:
             found.setdefault(name, {})[stage.name] = self._manifest(name, stage, upstream)
         return found
 
-    def _manifest(self, name: str, stage: Stage, upstream: Mapping[str, str]) -> dict[str, Any]:
+    def _manifest(self, name: str, stage: Stage, upstream: Mapping[str, str]) -> dict[str, object]:
         components = self.components(name)
         used = {group: describe(components[group]) for group in stage.groups if group in components}
         if stage.root == "data":  # no code: no refactoring asks an archive again
             # what is asked for each source is in the input of its raw product; see retriever.observatories.requests
             return {"data_type": DATA_TYPE, "survey": self.surveys[name].observatory.survey}
-        manifest: dict[str, Any] = {
+        manifest: dict[str, object] = {
             "stage": stage.name,
             "components": used,
             "code": canonical_hash(self.code[name][stage.name]),

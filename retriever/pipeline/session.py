@@ -5,14 +5,16 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.config import Setup, build_setup, frozen_yaml, typed
 from retriever.errors import CatalogError, ConfigError, nearest
 from retriever.interfaces import AsksArchive
 from retriever.pipeline.asked import RequestChanges
+from retriever.pipeline.executors import Engine
 from retriever.pipeline.explain import Preview, explain, reference_version
 from retriever.pipeline.inventory import file_states_of, segment_sizes, take_inventory
 from retriever.pipeline.own_stages import build_stages
@@ -62,7 +64,7 @@ class Session:
     settings: RunSettings
     address: str
     paths: Paths
-    executor: Any
+    executor: Engine
     repositories: Mapping[str, Repository]
 
 
@@ -193,7 +195,7 @@ def _stages(settings: RunSettings, recipe: Recipe) -> tuple[str, ...]:
     return names if settings.stages is None else tuple(settings.stages)
 
 
-def _selected(sources: SourceTable, settings: RunSettings) -> Any:
+def _selected(sources: SourceTable, settings: RunSettings) -> NDArray[np.bool_]:
     chosen = np.zeros(len(sources), np.bool_)
     chosen[settings.start : settings.stop] = True
     if settings.sources is None:

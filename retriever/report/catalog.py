@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retriever.arrays import Floats
 from retriever.astrometry import place_in
 from retriever.catalogs.file import FileCatalog
 from retriever.catalogs.match import cone, match
@@ -29,7 +30,7 @@ def load(config: "DictConfig") -> SourceTable:
 def info(sources: SourceTable) -> dict[str, object]:
     """What a catalog is."""
 
-    def span(values: Any) -> list[float] | None:
+    def span(values: Floats) -> list[float] | None:
         known = values[np.isfinite(values)]
         return [float(known.min()), float(known.max())] if known.size else None
 
@@ -56,7 +57,7 @@ def info_text(found: Mapping[str, object]) -> str:
     return "\n".join(f"{key.replace('_', ' '):>18}  {_told(value)}" for key, value in found.items() if value)
 
 
-def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) -> list[dict[str, Any]]:
+def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) -> list[dict[str, object]]:
     """Rows by name or alias, or within a circle around "RA DEC" in degrees, the nearest first.
 
     Raises
@@ -98,7 +99,7 @@ def rows_text(rows: list[dict[str, object]]) -> str:
     )
 
 
-def _row(sources: SourceTable, row: int) -> dict[str, Any]:
+def _row(sources: SourceTable, row: int) -> dict[str, object]:
     source = sources.source(row)
     numbers = {key: getattr(source, key) for key in ("ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag")}
     known = {key: value for key, value in numbers.items() if value == value}

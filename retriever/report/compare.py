@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.arrays import Array
+from retriever.arrays import Array, Floats, Rows
 from retriever.errors import StoreError
 from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
 from retriever.report.parameters import changed_modules, code_of_version, differing, is_comparable
@@ -25,7 +25,7 @@ AMPLITUDES = np.array([0.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, np.inf])
 _SCORES = ("snr", "dmag", "offset")
 
 
-def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
+def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
     """Compare two versions.
 
     Numbers that differ by no more than `retriever.report.matching.TOLERANCE` are counted apart from those that differ
@@ -69,7 +69,7 @@ def compare_many(versions: Sequence[VersionFolder]) -> list[dict[str, object]]:
     keys = differing(parameters)
     rows = []
     for version, own in zip(versions, parameters, strict=True):
-        row: dict[str, Any] = {"version": version.name, **{key: own.get(key) for key in keys}}
+        row: dict[str, object] = {"version": version.name, **{key: own.get(key) for key in keys}}
         try:
             row |= _counts(version)
         except StoreError:
@@ -78,7 +78,7 @@ def compare_many(versions: Sequence[VersionFolder]) -> list[dict[str, object]]:
     return rows
 
 
-def _counts(version: VersionFolder) -> dict[str, Any]:
+def _counts(version: VersionFolder) -> dict[str, object]:
     injections = version.table("injections", ["recovered"])["recovered"]
     return {
         "sources": len(version.table("sources", ["name"])["name"]),
@@ -88,14 +88,14 @@ def _counts(version: VersionFolder) -> dict[str, Any]:
     }
 
 
-def _pairs(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _pairs(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, list[Any]]:
     return {key: [before.get(key), after.get(key)] for key in differing([before, after])}
 
 
 # ---- code --------------------------------------------------------------------------------------------------------
 
 
-def _code(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
+def _code(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
     commits = _pairs(first.manifest["inputs"]["commits"], second.manifest["inputs"]["commits"])
     patches = [_lines(version.folder / "uncommitted.patch") for version in (first, second)]
     diff = difflib.unified_diff(patches[0], patches[1], first.name, second.name, lineterm="", n=1)
@@ -139,7 +139,7 @@ def _log(old: str, new: str) -> list[str] | None:
 # ---- products ----------------------------------------------------------------------------------------------------
 
 
-def _products(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
+def _products(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
     """What differs in input data and in outcomes."""
     columns = ["source", "observatory", "stage", "outcome", "digest"]
     a, b = (version.table("products", columns) for version in (first, second))
@@ -185,7 +185,7 @@ def _within(first: VersionFolder, second: VersionFolder, changed: Mapping[str, A
     return int(np.count_nonzero(agrees[ids[0]]))
 
 
-def _events(first: VersionFolder, second: VersionFolder, table: str) -> dict[str, Any]:
+def _events(first: VersionFolder, second: VersionFolder, table: str) -> dict[str, object]:
     """Events of the same light curve and time of the peak: how their rows agree, and how many only one version has."""
     a, b = (version.table(table) for version in (first, second))
     ids = row_ids([a, b], ["source", "observatory", "lightcurve"])
@@ -194,7 +194,7 @@ def _events(first: VersionFolder, second: VersionFolder, table: str) -> dict[str
     return {**counts(agreement(a, b, of_a, of_b)), "only": only}
 
 
-def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
+def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
     """Detections of the same source that overlap in time, and those that only one version has."""
     columns = ["source", "observatory", "time_first", "time_last", "snr"]
     a, b = (version.table("detections", columns) for version in (first, second))
@@ -213,7 +213,7 @@ def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
     }
 
 
-def recovered_by_amplitude(version: VersionFolder, edges: Any = AMPLITUDES) -> tuple[Any, Any]:
+def recovered_by_amplitude(version: VersionFolder, edges: Floats = AMPLITUDES) -> tuple[Rows, Rows]:
     """Injected and recovered events by |S/N| that was put in, blended ones left out.
 
     Returns
@@ -227,7 +227,7 @@ def recovered_by_amplitude(version: VersionFolder, edges: Any = AMPLITUDES) -> t
     return np.histogram(height, edges)[0], np.histogram(height[recovered], edges)[0]
 
 
-def _injections(versions: Sequence[VersionFolder]) -> list[dict[str, Any]]:
+def _injections(versions: Sequence[VersionFolder]) -> list[dict[str, object]]:
     binned = [recovered_by_amplitude(version) for version in versions]
     return [
         {

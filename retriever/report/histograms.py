@@ -3,19 +3,23 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHistogram, SparseCounts
 from retriever.outcome import Outcome
 from retriever.ragged import select_items
+from retriever.schema import Tables
 from retriever.scores import count_epochs, with_scores
 from retriever.store.files import temporary_path
 
+if TYPE_CHECKING:
+    from retriever.pipeline.plan import StageState, States
+
 __all__ = ["FreshCounts", "write_histograms"]
 
-ReadSegment = Callable[[int, list[str]], dict[str, dict[str, Any]]]
+ReadSegment = Callable[[int, list[str]], Tables]
 SegmentRows = Mapping[int, tuple[str, str, int, str]]
 
 
@@ -46,7 +50,7 @@ class FreshCounts:
     def add_to(
         self,
         histogram: ScoreHistogram,
-        states: Mapping[str, Mapping[str, Any]],
+        states: "States",
         segments: SegmentRows,
     ) -> bool:
         """Add the sum to a histogram if all that was counted counts; else say that it does not."""
@@ -60,7 +64,7 @@ class FreshCounts:
         return True
 
 
-def _scored(states: Mapping[str, Mapping[str, Any]]) -> Iterator[Any]:
+def _scored(states: "States") -> Iterator["StageState"]:
     """States of the search in each survey."""
     for of_stages in states.values():
         if "analyze" in of_stages:
@@ -69,7 +73,7 @@ def _scored(states: Mapping[str, Mapping[str, Any]]) -> Iterator[Any]:
 
 def write_histograms(
     path: Path,
-    states: Mapping[str, Mapping[str, object]],
+    states: "States",
     lightcurve_stages: Mapping[str, str],
     segments: SegmentRows,
     read_segment: ReadSegment,
@@ -133,7 +137,7 @@ def _write_netcdf(path: Path, histogram: ScoreHistogram) -> None:
 
 
 def _add_survey(
-    histogram: ScoreHistogram, reduced: Any, scored: Any, counted: set[int], read_segment: ReadSegment
+    histogram: ScoreHistogram, reduced: "StageState", scored: "StageState", counted: set[int], read_segment: ReadSegment
 ) -> None:
     """Count the epochs of one observatory, a pair of segments (light curves, scores) at a time."""
     both = np.flatnonzero((reduced.segment >= 0) & (scored.segment >= 0) & (scored.outcome == Outcome.DONE))

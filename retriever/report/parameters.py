@@ -7,7 +7,7 @@ from typing import Any
 __all__ = ["changed_modules", "code_of_version", "differing", "flat_parameters", "is_comparable"]
 
 
-def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, object]:
     """Parameters among the inputs of a version's hash, by address.
 
     Examples
@@ -17,7 +17,7 @@ def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, Any]:
     'm.Finder'
     """
 
-    def of(node: Any) -> Any:
+    def of(node: object) -> Any:
         if isinstance(node, Mapping) and set(node) >= {"class", "fields"}:
             return {"_target_": node["class"], **{key: of(value) for key, value in node["fields"].items()}}
         return node

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from retriever.arrays import Array
 from retriever.errors import StoreError
 from retriever.report.arrow import arrow_array
 from retriever.store.files import temporary_path
@@ -15,7 +15,10 @@ ROWS_A_GROUP = 1 << 16
 
 
 def write_parquet(
-    path: Path, chunks: Iterator[Mapping[str, Any]], units: Mapping[str, str], metadata: Mapping[str, str] | None = None
+    path: Path,
+    chunks: Iterator[Mapping[str, Array | list[str]]],
+    units: Mapping[str, str],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write chunks of columns into a Parquet file, whole or not at all."""
     import pyarrow as pa

@@ -51,7 +51,7 @@ def _version_of(word: str, outputs: Path) -> VersionFolder | None:
     return find_version(word, outputs)
 
 
-def _version(version: VersionFolder) -> dict[str, Any]:
+def _version(version: VersionFolder) -> dict[str, object]:
     manifest = version.manifest
     return {
         "what": "version",
@@ -70,7 +70,7 @@ def _version(version: VersionFolder) -> dict[str, Any]:
 # ---- inside a version --------------------------------------------------------------------------------------------
 
 
-def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path) -> dict[str, Any]:
+def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path) -> dict[str, object]:
     name, observatory, number, peak = _split(rest)
     if not name:
         raise StoreError(f"{rest!r} is no address in a version; write SOURCE, or SOURCE/OBSERVATORY/NUMBER[/PEAK]")
@@ -120,13 +120,13 @@ def _split(rest: str) -> tuple[str, str | None, int | None, int | None]:
 
 
 def _table_rows(version: VersionFolder, table: str, source: str, observatory: str | None) -> list[dict[str, object]]:
-    rows: list[dict[str, Any]] = rows_of_source(version, table, source).to_pylist()
+    rows: list[dict[str, object]] = rows_of_source(version, table, source).to_pylist()
     return [row for row in rows if observatory is None or row["observatory"] == observatory]
 
 
 def _lineage(
     version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Each product of a source in a version, and what it was made from and by, from raw data upward."""
     at, n = place_in_catalog(version, name)
     rows = product_rows(version, at, n, observatory) if at >= 0 else []
@@ -156,7 +156,7 @@ def _lineage(
     return lineage
 
 
-def _provenance(path: Path, source_row: int) -> Mapping[str, Any] | None:
+def _provenance(path: Path, source_row: int) -> Mapping[str, object] | None:
     """Address, request and time of a download, as the survey's answer was stored with."""
     try:
         _, tables = read(path, ["raw_index"])
@@ -167,7 +167,7 @@ def _provenance(path: Path, source_row: int) -> Mapping[str, Any] | None:
     return dict(json.loads(str(index["provenance"][at[0]]))) if at.size else None
 
 
-def show_text(shown: Mapping[str, Any], where: str = "") -> str:
+def show_text(shown: Mapping[str, object], where: str = "") -> str:
     """What was found, for people: nested values, indented."""
     lines: list[str] = []
     for key, value in shown.items():

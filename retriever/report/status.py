@@ -25,7 +25,9 @@ def versions(database: Database, outputs: Path) -> list[dict[str, Any]]:
     return [_version_row(version, flat[version["name"]], differ[version["project"]], outputs) for version in found]
 
 
-def _version_row(version: Mapping[str, Any], flat: Mapping[str, Any], keys: list[str], outputs: Path) -> dict[str, Any]:
+def _version_row(
+    version: Mapping[str, Any], flat: Mapping[str, object], keys: list[str], outputs: Path
+) -> dict[str, Any]:
     run = version["last_run"] or {}
     summary = run.get("summary") or {}
     return {
@@ -62,7 +64,7 @@ def versions_text(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str, Any]:
+def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str, object]:
     """Files and rows of a source's products.
 
     Raises

@@ -1,20 +1,17 @@
 """The summary at the end of a run."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from retriever.pipeline.run_summary import RunSummary
 
 __all__ = ["print_summary"]
 
 
-def print_summary(summary: Any) -> None:
-    """Print what a run did and where its version stands.
-
-    Parameters
-    ----------
-    summary
-        A `retriever.pipeline.run_summary.RunSummary`.
-    """
+def print_summary(summary: "RunSummary") -> None:
+    """Print what a run did and where its version stands."""
     console = Console(highlight=False, soft_wrap=True)
     words = ("done", "empty", "failed", "blocked", "pending")
     for name, stages in summary.outcomes.items():

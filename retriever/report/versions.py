@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from retriever.errors import ConfigError, StoreError
 from retriever.graph import GRAPH
 from retriever.identity import canonical_hash
 from retriever.report.parameters import flat_parameters
-from retriever.schema import REQUIRED
+from retriever.schema import REQUIRED, Columns
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 __all__ = ["VersionFolder", "declared_defaults", "find_version", "find_versions", "names_beginning", "version_names"]
 
@@ -58,7 +61,7 @@ class VersionFolder:
             return datetime.fromtimestamp(0, UTC)
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         """Parameters by their addresses in the config."""
         return flat_parameters(self.manifest["inputs"])
 
@@ -75,7 +78,7 @@ class VersionFolder:
         return (self.folder / "pinned.json").exists()
 
     @contextmanager
-    def open_table(self, name: str) -> Iterator[Any]:
+    def open_table(self, name: str) -> Iterator["pq.ParquetFile"]:
         """A table of the version as an open Parquet file.
 
         Raises
@@ -93,7 +96,7 @@ class VersionFolder:
         except (OSError, pa.ArrowInvalid) as error:
             raise StoreError(f"cannot read {path} ({error}); run the version again to make its tables anew") from error
 
-    def table(self, name: str, columns: Sequence[str] | None = None) -> dict[str, Any]:
+    def table(self, name: str, columns: Sequence[str] | None = None) -> Columns:
         """Columns of a table of the version as arrays; text as arrays of objects.
 
         Raises
@@ -110,7 +113,7 @@ class VersionFolder:
         return {**arrays, **declared_defaults(name, columns, arrays, n)}
 
     @property
-    def segments(self) -> dict[str, Any]:
+    def segments(self) -> Columns:
         """Where products lie (`segment` and `source_row`), row for row as in the table of products."""
         name = "segments" if (self.folder / "segments.parquet").exists() else "products"
         return self.table(name, ["segment", "source_row"])
@@ -121,7 +124,7 @@ class VersionFolder:
         return any((self.folder / f"{name}.parquet").exists() for name in ("segments", "products"))
 
 
-def declared_defaults(name: str, wanted: Sequence[str] | None, known: Mapping[str, Any], n: int) -> dict[str, Any]:
+def declared_defaults(name: str, wanted: Sequence[str] | None, known: Mapping[str, object], n: int) -> Columns:
     """Declared columns that a version written before does not have."""
     declared = next((table for table in GRAPH.tables if table.name == name), None)
     if declared is None:

@@ -2,15 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from retriever.errors import StoreError
 from retriever.report.versions import VersionFolder, version_names
+from retriever.schema import Columns
 from retriever.store import history
 from retriever.store.batch import StageSpec
 from retriever.store.database import Database
@@ -157,7 +157,7 @@ def _runs(folder: Path) -> list[dict[str, object]]:
 
 def _sources(version: VersionFolder) -> Iterator[dict[str, object]]:
     names = ("name", "digest", "ra", "dec", "epoch", "mag", "band", "aliases")
-    columns: Mapping[str, Any] = version.table("sources", names)
+    columns: Columns = version.table("sources", names)
     rows = zip(*(np.asarray(columns[name]).tolist() for name in names), strict=True)
     decoder = json.JSONDecoder()
     for row in rows:
