@@ -141,9 +141,9 @@ def _alike(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _block(
     filled: Array, offsets: NDArray[np.int64], lengths: NDArray[np.int64], members: NDArray[np.int64], width: int
 ) -> Array:
-    """Items as rows of a block, padded with infinity."""
+    """Items as rows of a block, padded with infinity; a view where all are of one length."""
     if members.size == lengths.size and members.size * width == filled.size:
-        return np.array(filled).reshape(members.size, width)
+        return filled.reshape(members.size, width)
     place = np.arange(width)
     inside = place < lengths[members, None]
     block = np.full((members.size, width), np.inf)

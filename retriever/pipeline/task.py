@@ -185,7 +185,7 @@ class _SegmentWriter:
             self._raw_digests = made.digest
         tables: Tables = {"sources": sources, **made.tables}
         file: Future[SegmentFile] | None = None
-        if np.isin(made.outcome, (Outcome.DONE, Outcome.EMPTY)).any():
+        if ((made.outcome == Outcome.DONE) | (made.outcome == Outcome.EMPTY)).any():
             spec = self._recipe.specs[job.observatory][stage.name]
             folder, stem = self._place(stage)
             root, place = self._recipe.root(stage.name), f"{self._recipe.folder(spec)}/{folder}"
