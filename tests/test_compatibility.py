@@ -223,6 +223,8 @@ def test_a_run_uses_raw_data_of_before_and_computes_the_rest_once(retriever, cop
     assert "recomputing" not in again.err and "computed now" not in again.out, again
     other = retriever("run", *SIZE, "finder.snr_threshold=4")
     assert other.code == 3 and "recomputing" not in other.err, other
+    saved = retriever("run", "--from", copied.strict)
+    assert saved.code == 3 and "code cannot be compared" in saved.out + saved.err, saved
     assert retriever("verify").code == 0
     assert retriever("remove", copied.strict).code == retriever("remove", copied.loose).code == 0
     assert answer(retriever, "gc", "--raw")["files"] > 0

@@ -16,7 +16,7 @@ from retriever.pipeline.cutting import needs
 from retriever.pipeline.inventory import Inventory
 from retriever.pipeline.plan import Choice, Key
 from retriever.pipeline.recipe import JOINT, Recipe
-from retriever.report.parameters import changed_modules, differing, flat_parameters
+from retriever.report.parameters import NOT_COMPARABLE, changed_modules, differing, flat_parameters, is_comparable
 from retriever.source import SourceTable
 from retriever.store.products import Products, latest
 
@@ -147,7 +147,8 @@ def _changed(stage: Stage, observatory: str, now: Mapping[str, Any], before: Map
     ]
     new_code = now.get("code", {}).get(observatory, {}).get(stage.name, {})
     old_code = before.get("code", {}).get(observatory, {}).get(stage.name, {})
-    return sentences + [f"code of {name} changed" for name in changed_modules(old_code, new_code)]
+    sentences += [f"code of {name} changed" for name in changed_modules(old_code, new_code)]
+    return sentences if is_comparable(old_code, new_code) else [*sentences, NOT_COMPARABLE]
 
 
 def _word(value: object) -> str:

@@ -9,7 +9,7 @@ from retriever.errors import StoreError
 from retriever.pipeline.run_summary import RunSummary
 from retriever.pipeline.session import run_config
 from retriever.pipeline.version import environment
-from retriever.report.parameters import changed_modules, code_of_version, differing
+from retriever.report.parameters import NOT_COMPARABLE, changed_modules, code_of_version, differing, is_comparable
 from retriever.report.versions import VersionFolder
 
 __all__ = ["rerun"]
@@ -44,8 +44,9 @@ def _differences(before: Mapping[str, Any], now: VersionFolder) -> list[str]:
         for name, old in before["inputs"]["commits"].items()
         if (new := now.manifest["inputs"]["commits"].get(name, "")) != old
     ]
-    modules = changed_modules(code_of_version(before), code_of_version(now.manifest))
-    sentences += [f"code of {module} differs" for module in modules]
+    hashes = code_of_version(before), code_of_version(now.manifest)
+    sentences += [f"code of {module} differs" for module in changed_modules(*hashes)]
+    sentences += [] if is_comparable(*hashes) else [NOT_COMPARABLE]
     old, new = before.get("environment", {}), environment()
     sentences += [f"environment: {key} {old.get(key)} → {new.get(key)}" for key in differing([old, new])]
     return sentences

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from retriever.arrays import Array, Floats, Rows
 from retriever.errors import StoreError
 from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
-from retriever.report.parameters import changed_modules, code_of_version, differing, is_comparable
+from retriever.report.parameters import NOT_COMPARABLE, changed_modules, code_of_version, differing, is_comparable
 from retriever.report.tables import result_digest
 from retriever.report.versions import VersionFolder
 
@@ -282,7 +282,7 @@ def compare_text(comparison: Mapping[str, Any]) -> str:
             lines.append("  (no repository here knows both commits)")
     lines += [f"code of {module} differs" for module in code["modules"]]
     if not code["comparable"]:
-        lines.append("code cannot be compared: one version has hashes of whole modules, the other of definitions")
+        lines.append(NOT_COMPARABLE)
     if code["patch"]:
         lines.append(f"uncommitted changes differ in {len(code['patch'])} lines")
     lines += [f"environment: {key} {_shown(a)} → {_shown(b)}" for key, (a, b) in comparison["environment"].items()]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["changed_modules", "code_of_version", "differing", "flat_parameters", "is_comparable"]
+__all__ = ["NOT_COMPARABLE", "changed_modules", "code_of_version", "differing", "flat_parameters", "is_comparable"]
 
 
 def flat_parameters(inputs: Mapping[str, Any]) -> dict[str, object]:
@@ -80,6 +80,10 @@ def is_comparable(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     (False, True, True)
     """
     return not before or not after or bool(_modules(before)) == bool(_modules(after))
+
+
+NOT_COMPARABLE = "code cannot be compared: one version has hashes of whole modules, the other of definitions"
+"""What is said where `is_comparable` is false."""
 
 
 def _modules(code: Mapping[str, str]) -> set[str]:
