@@ -13,7 +13,7 @@ from retriever.histogram import SparseCounts
 from retriever.identity import DIGEST_CHARS, Digests
 from retriever.lightcurves import LightcurveSet, lightcurve_tables
 from retriever.outcome import Outcome
-from retriever.ragged import rows_of, select_items
+from retriever.ragged import cut_items, rows_of, select_items
 from retriever.schema import NUMPY_KINDS, Columns, Table, Tables
 from retriever.source import SourceTable
 
@@ -145,6 +145,13 @@ class Made:
         texts = [word + header for word, header in zip(words, headers, strict=True)] if headers else words
         made.digest = digest_epochs(made.tables, "lightcurves", "epochs", texts)
         return made
+
+    def part(self, first: int, last: int) -> "Made":
+        """What was made of consecutive items, without the counts, which are of all items."""
+        return Made(
+            tables=cut_items(self.tables, first, last), outcome=self.outcome[first:last],
+            n_rows=self.n_rows[first:last], digest=self.digest[first:last], message=self.message[first:last],
+        )  # fmt: skip
 
     def fail(self, item: int, failure: Failure) -> None:
         """Write down that one item failed."""

@@ -339,7 +339,8 @@ def _summary(batch: LightcurveBatch) -> Columns:
 
 def _no_lightcurves() -> Columns:
     kinds: Mapping[type, Any] = {int: np.int64, float: np.float64, str: np.str_}
-    return {spec.name: np.array([], kinds[spec.kind]) for spec in LIGHTCURVES.columns}
+    of_name = {spec.name: np.array([], kinds[spec.kind]) for spec in LIGHTCURVES.columns}
+    return {name: of_name[name] for name in dict.fromkeys((*WORDS, *of_name))}
 
 
 def tables_of_objects(

@@ -13,6 +13,7 @@ from retriever.arrays import Array, Rows
 from retriever.schema import Columns, Tables
 
 __all__ = [
+    "cut_items",
     "is_long",
     "layout_name",
     "merge_tables",
@@ -24,7 +25,10 @@ __all__ = [
 ]
 
 
-_LONG = ("rows", "epochs", "scores", "simulated_epochs", "headers")
+_INDEX = {"rows": "raw", "epochs": "lightcurves", "scores": "scored", "simulated_epochs": "simulated_lightcurves"}
+"""Long tables, and the index table of each."""
+
+_LONG = (*_INDEX, "headers")
 
 
 def is_long(name: str) -> bool:
@@ -145,6 +149,68 @@ def select_items(tables: Tables, items: Sequence[int] | Rows) -> Tables:
         chosen[name] = {key: values[rows] for key, values in columns.items()}
         chosen[name]["source"] = np.repeat(np.arange(len(items)), count)
     return chosen
+
+
+def cut_items(tables: Tables, first: int, last: int) -> Tables:
+    """Tables of consecutive items, from `first` to before `last`, that hold nothing else.
+
+    Unlike those of `select_items`, long tables hold only the rows of these items: the tables are those that would have
+    been made of these items alone.
+
+    Examples
+    --------
+    >>> tables = {"lightcurves": {"source": np.array([0, 1]), "layout": np.array([0, 1]), "first": np.array([0, 0]),
+    ...                           "n_rows": np.array([1, 2])},
+    ...           "epochs": {"time": np.array([5.0])}, "epochs_1": {"time": np.array([6.0, 7.0]), "x": np.zeros(2)}}
+    >>> cut = cut_items(tables, 0, 1)
+    >>> list(cut), cut["epochs"]["time"].tolist()
+    (['lightcurves', 'epochs'], [5.0])
+    """
+    cut: Tables = {}
+    for name, columns in tables.items():
+        if not is_long(name):
+            a, b = np.searchsorted(columns["source"], (first, last)).tolist()
+            cut[name] = {key: values[a:b] for key, values in columns.items()}
+            cut[name]["source"] = columns["source"][a:b] - first
+    done: set[str] = set()
+    for name, columns in tables.items():
+        stem = _split_layout(name)[0]
+        if name.endswith(".units"):
+            cut[name] = columns
+        elif name == "headers":
+            cut[name] = _cut_text(columns, cut["raw"])
+        elif is_long(name) and stem not in done:
+            done.add(stem)
+            cut |= _cut_rows(tables, stem, cut[_INDEX[stem]])
+    order = [name for name in tables if name in cut]
+    return {name: cut[name] for name in [*order, *(name for name in cut if name not in order)]}
+
+
+def _cut_rows(tables: Tables, stem: str, index: Columns) -> Tables:
+    """Rows of the long tables that an index of some items names; the index then names them by their new places."""
+    cut: Tables = {}
+    layout, place = np.zeros_like(index["layout"]), np.zeros_like(index["first"])
+    for number, old in enumerate(dict.fromkeys(index["layout"].tolist())):
+        items = np.flatnonzero(index["layout"] == old)
+        begin, count = index["first"][items], index["n_rows"][items]
+        layout[items], place[items] = number, np.cumsum(count) - count
+        in_order = np.array_equal(begin, begin[0] + place[items])
+        rows = slice(begin[0], begin[0] + count.sum()) if in_order else ranges(begin, count)
+        for ending in ("", ".masks"):
+            if layout_name(stem, old) + ending in tables:
+                columns = tables[layout_name(stem, old) + ending]
+                cut[layout_name(stem, number) + ending] = {key: column[rows] for key, column in columns.items()}
+    index["layout"], index["first"] = layout, place
+    return cut
+
+
+def _cut_text(headers: Columns, index: Columns) -> Columns:
+    if not index["text_first"].size:
+        return {"text": headers["text"][:0]}
+    begin = index["text_first"].min()
+    text = headers["text"][begin : (index["text_first"] + index["text_bytes"]).max()]
+    index["text_first"] = index["text_first"] - begin
+    return {"text": text}
 
 
 def merge_tables(parts: Sequence[tuple[Tables, Rows]]) -> Tables:

@@ -44,6 +44,8 @@ def walk(
     batch: Batch,
     inputs: Inputs,
     write: Callable[[Stage, Made], None],
+    *,
+    contain: bool = True,
 ) -> None:
     """Take a batch through some stages; what one makes is what the next takes.
 
@@ -59,6 +61,8 @@ def walk(
         Where products come from that no stage of the walk makes.
     write
         Is given what each stage made, for all items of the batch: those that are empty or failed before are in it too.
+    contain
+        Whether a stage that breaks fails all items of the batch; else what it raised is raised.
     """
     made_now: dict[tuple[str, str], Tables] = {}
     outcomes: dict[str, np.ndarray] = {}
@@ -67,7 +71,7 @@ def walk(
         given = _inputs(graph, stage, batch, inputs, made_now)
         blocked, empty = _stopped(graph, stage, outcomes, len(batch))
         going = np.flatnonzero(~(blocked | empty))
-        made = _run(stage, components, select_batch(given, going)) if going.size else Made.none(0)
+        made = _run(stage, components, select_batch(given, going), contain) if going.size else Made.none(0)
         whole = _spread(made, going, len(batch), blocked, empty)
         for port in stage.outputs:
             made_now[name, port.name] = tables_of_port(whole.tables, stage, port.name)
@@ -75,13 +79,15 @@ def walk(
         write(stage, whole)
 
 
-def _run(stage: Stage, components: Components, batch: Batch) -> Made:
+def _run(stage: Stage, components: Components, batch: Batch, contain: bool) -> Made:
     """Run a stage; one that breaks fails the items of this batch, and no others."""
     try:
         return stage.run(components, batch)
     except (ConfigError, StoreError):
         raise
     except Exception as error:
+        if not contain:
+            raise
         log.debug("stage %s failed", stage.name, exc_info=True)
         made = Made.none(len(batch))
         for item in range(len(batch)):

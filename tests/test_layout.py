@@ -11,7 +11,8 @@ from retriever.ragged import select_items
 from retriever.rawbatch import pack_raw, unpack_raw
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.scores import count_epochs, score_tables_of_objects, with_scores
-from retriever.store.segments import pack, read, write
+from retriever.store.packing import pack
+from retriever.store.segments import read, write
 from tests.helpers import flat_lightcurve
 
 

@@ -15,7 +15,7 @@ import pickle
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from retriever.errors import ConfigError, StoreError
 from retriever.fingerprint.code_hashes import files_of, refuse_changed
 from retriever.pipeline.recipe import Recipe
-from retriever.pipeline.task import Job, JobResult, run_job
+from retriever.pipeline.task import Job, JobResult, run_together
 
 __all__ = ["AnyExecutor", "DaskExecutor", "Engine", "ProcessesExecutor", "SerialExecutor", "recipe_blob", "work"]
 
@@ -60,16 +60,15 @@ def recipe_blob(recipe: Recipe) -> bytes:
     return pickle.dumps((dataclasses.replace(recipe), recipe.manifests, files))
 
 
-def work(blob: bytes, job: Job) -> JobResult:
-    """Do one job in a worker."""
+def work(blob: bytes, job: Job, sizes: Sequence[int]) -> list[JobResult]:
+    """Do a job in a worker; see `run_together`."""
     try:
         recipe = _recipe(blob)
     except Exception as error:  # whatever the worker lacks, its host and the reason must reach the user
         reason = f"{type(error).__name__}: {error}"
-        return JobResult(
-            error=f"a worker on {socket.gethostname()} cannot load this run's classes ({reason}); give it the same code"
-        )
-    return run_job(recipe, job)
+        text = f"a worker on {socket.gethostname()} cannot load this run's classes ({reason}); give it the same code"
+        return [JobResult(error=text) for _ in sizes]
+    return run_together(recipe, job, sizes)
 
 
 @functools.lru_cache(maxsize=4)

@@ -19,8 +19,9 @@ from retriever.pipeline.recipe import DATA_TYPE, Recipe
 from retriever.source import SourceTable
 from retriever.store import queries
 from retriever.store.database import Database
+from retriever.store.packing import FORMAT
 from retriever.store.products import Packed, Products, latest
-from retriever.store.segments import FORMAT, format_of
+from retriever.store.segments import format_of
 
 __all__ = ["WithLegacy", "legacy_inputs", "legacy_key", "recomputed_text"]
 

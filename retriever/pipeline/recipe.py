@@ -12,7 +12,7 @@ from retriever.graph import GRAPH, Graph, Stage
 from retriever.identity import canonical_hash
 from retriever.interfaces import describe
 from retriever.store.batch import StageSpec
-from retriever.store.segments import safe_name
+from retriever.store.files import safe_name
 
 __all__ = ["DATA_TYPE", "JOINT", "Recipe", "Survey", "definitions_of", "describe"]
 

@@ -17,6 +17,7 @@ import numpy as np
 from retriever.errors import AbortedRun, StoreError
 from retriever.interfaces import AsksArchive
 from retriever.outcome import Outcome
+from retriever.pipeline.bundles import Bundles, joined
 from retriever.pipeline.cutting import Task, cut_tasks
 from retriever.pipeline.executors import Engine, recipe_blob, work
 from retriever.pipeline.finishing import finish, import_formats
@@ -213,22 +214,22 @@ class Run:
     ) -> None:  # fmt: skip
         """Work through tasks, a bounded number of them in flight."""
         blob, states = recipe_blob(self.recipe), self._inventory.states
-        waiting = iter(tasks)
-        flying: dict[Future[JobResult], Task] = {}
+        of_groups = {stage.name for stage in self.recipe.stages if stage.is_of_groups}
+        bundles = Bundles(tasks, self.engine.in_flight, of_groups)
+        flying: dict[Future[list[JobResult]], list[Task]] = {}
         finished: list[tuple[Task, JobResult]] = []
         published = time.monotonic()
         try:
             while True:
-                while len(flying) < self.engine.in_flight and not stopping.is_set():
-                    task = next(waiting, None)
-                    if task is None:
-                        break
-                    job = make_job(self.recipe, task, states, self._inventory.segments, self.sources)
-                    flying[executor.submit(work, blob, job)] = task
+                while len(flying) < self.engine.in_flight and not stopping.is_set() and (bundle := bundles.take()):
+                    job = make_job(self.recipe, joined(bundle), states, self._inventory.segments, self.sources)
+                    flying[executor.submit(work, blob, job, [task.rows.size for task in bundle])] = bundle
                 if not flying:
                     break
                 done, _ = wait(flying, timeout=0.5, return_when=FIRST_COMPLETED)
-                finished += [(flying.pop(future), future.result()) for future in list(flying) if future in done]
+                for future in [future for future in flying if future in done]:
+                    bundles.learn(future.result())
+                    finished += zip(flying.pop(future), future.result(), strict=True)
                 if time.monotonic() - published > PUBLISH_SECONDS or any(result.error for _, result in finished):
                     ready, finished, published = finished, [], time.monotonic()
                     self._results.take(ready, states, leases, progress)

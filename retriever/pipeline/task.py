@@ -1,9 +1,10 @@
 """One batch in a worker: read what exists, walk through the stages, write a segment for each."""
 
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from retriever.ragged import merge_tables, select_items
 from retriever.schema import Columns, Tables
 from retriever.source import SourceTable
 from retriever.store.batch import Batch, declared_as_json
-from retriever.store.segments import SegmentFile, pack, read, safe_name, start_writing
+from retriever.store.files import safe_name
+from retriever.store.packing import pack
+from retriever.store.segments import SegmentFile, read, start_writing
 from retriever.walk import Inputs, walk
 
-__all__ = ["Job", "JobResult", "Load", "read_loads", "run_job"]
+__all__ = ["Job", "JobResult", "Load", "read_loads", "run_job", "run_together"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,34 +94,85 @@ class JobResult:
     batches: list[Batch] = field(default_factory=list)
     outcomes: dict[str, NDArray[np.int8]] = field(default_factory=dict)
     counts: SparseCounts = field(default_factory=dict)
+    seconds: float = 0.0
     error: str = ""
     error_trace: str = ""
 
 
 def run_job(recipe: Recipe, job: Job) -> JobResult:
     """Do one job. A trouble with the store ends the job; what it wrote before stays for the next run."""
-    result = JobResult()
+    (result,) = run_together(recipe, job, [len(job.items)])
+    return result
+
+
+def run_together(recipe: Recipe, job: Job, sizes: Sequence[int]) -> list[JobResult]:
+    """Do several jobs as one, since a walk through the stages takes as long for a few sources as for some dozens.
+
+    Parameters
+    ----------
+    job
+        All of them, one after the other.
+    sizes
+        Number of items of each, whose products go into segments of their own.
+    """
+    ends = np.cumsum(sizes).tolist()
+    bounds = list(zip([0, *ends[:-1]], ends, strict=True))
+    parts = [_part(job, first, last) for first, last in bounds] if len(sizes) > 1 else [job]
+    results, started = [JobResult() for _ in parts], time.monotonic()
     try:
-        specs = recipe.specs[job.observatory]
-        for stage in job.stages:
-            if specs[stage].key != job.keys[stage]:
-                raise StoreError(
-                    f"a worker has other code or parameters for stage {stage!r} than the run that sent it work; "
-                    "start the run again so that all of it uses the same code"
-                )
+        _refuse_other_keys(recipe, job)
         # a thread of its own waits for the disk while the next stage computes
         with ThreadPoolExecutor(1) as thread:
-            writer = _SegmentWriter(recipe, job, thread)
+            writers = [_SegmentWriter(recipe, part, thread) for part in parts]
+
+            def write(stage: Stage, made: Made) -> None:
+                for k, (writer, (first, last)) in enumerate(zip(writers, bounds, strict=True)):
+                    part = made.part(first, last) if len(writers) > 1 else made
+                    part.counts = made.counts if k == 0 else {}
+                    writer.write(stage, part)
+
             try:
                 walk(
                     recipe.stages, job.stages, recipe.components(job.observatory), _items(recipe, job),
-                    read_loads(recipe, job.observatory, job.loads), writer.write,
+                    read_loads(recipe, job.observatory, job.loads), write, contain=len(parts) == 1,
                 )  # fmt: skip
             finally:
-                writer.collect(result)
+                for writer, result in zip(writers, results, strict=True):
+                    writer.collect(result)
     except StoreError as error:
-        result.error, result.error_trace = str(error), traceback.format_exc()
-    return result
+        for result in results:
+            result.error, result.error_trace = str(error), traceback.format_exc()
+    except Exception:
+        if len(parts) == 1:
+            raise
+        return [run_job(recipe, part) for part in parts]  # so that what broke a stage fails its own batch only
+    for result in results:
+        result.seconds = (time.monotonic() - started) / len(results)
+    return results
+
+
+def _part(job: Job, first: int, last: int) -> Job:
+    """Consecutive sources of a job as a job of their own."""
+    inputs = {stage: digests[first:last] for stage, digests in job.inputs.items()}
+    return replace(
+        job, items=job.items[first:last], sources=job.sources.take(np.arange(first, last)), inputs=inputs,
+        loads=tuple(load if load.stage in job.groups else _part_of_load(load, first, last) for load in job.loads),
+    )  # fmt: skip
+
+
+def _part_of_load(load: Load, first: int, last: int) -> Load:
+    inside = (load.items >= first) & (load.items < last)
+    return replace(load, rows=load.rows[inside], items=load.items[inside] - first)
+
+
+def _refuse_other_keys(recipe: Recipe, job: Job) -> None:
+    specs = recipe.specs[job.observatory]
+    for stage in job.stages:
+        if specs[stage].key != job.keys[stage]:
+            raise StoreError(
+                f"a worker has other code or parameters for stage {stage!r} than the run that sent it work; "
+                "start the run again so that all of it uses the same code"
+            )
 
 
 def _items(recipe: Recipe, job: Job) -> Items:

@@ -4,11 +4,23 @@ import secrets
 import socket
 from os import getpid
 from pathlib import Path
+from urllib.parse import quote
 
 from retriever.errors import StoreError
 from retriever.store.host import pid_started
 
-__all__ = ["remove_leftovers", "temporary_path", "write_text"]
+__all__ = ["remove_leftovers", "safe_name", "temporary_path", "write_text"]
+
+
+def safe_name(text: str) -> str:
+    """Escape a name from outside so that it can be one part of a path, and nothing more.
+
+    Examples
+    --------
+    >>> safe_name("../../etc/x"), safe_name("ZTF"), safe_name("")
+    ('%2E%2E%2F%2E%2E%2Fetc%2Fx', 'ZTF', '%')
+    """
+    return quote(text, safe=" +-_").replace(".", "%2E").replace("~", "%7E") or "%"
 
 
 def temporary_path(root: Path) -> Path:

@@ -270,7 +270,7 @@ def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gi
             segment["lightcurves"][()],
             {key: segment["epochs"][key][()] for key in ("time", "flux", "qflag")},
         )
-        names = [name.decode() for name in segment["sources"]["name"]]
+        name = segment["sources"]["name"][index["source"][0]].decode()  # the first source may have no light curve
         manifest = json.loads(segment.attrs["manifest"])
     of = offsets.query(f"observatory == '{manifest['observatory']}'").set_index("source").offset
     first, n = int(index["first"][0]), int(index["n_rows"][0])
@@ -281,9 +281,9 @@ def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gi
         with h5py.File(made) as segment:
             told = json.loads(segment.attrs["manifest"])
             labels = [name.decode() for name in segment["sources"]["name"]]
-            if told["observatory"] == manifest["observatory"] and names[0] in labels:
+            if told["observatory"] == manifest["observatory"] and name in labels:
                 rows = segment["lightcurves"][()]
-                row = rows[rows["source"] == labels.index(names[0])][0]
+                row = rows[rows["source"] == labels.index(name)][0]
                 found = segment["epochs"]["flux"][int(row["first"]) : int(row["first"]) + n]
                 break
     np.testing.assert_allclose(found, flux, rtol=1e-12)
@@ -451,13 +451,13 @@ def test_a_table_that_gains_a_column_is_computed_again_beside_the_rows_of_earlie
     gained = source.replace(
         'Column(name="name", kind=str)),', 'Column(name="name", kind=str), Column(name="n", kind=int)),'
     )
-    gained = gained.replace('"name": str(batch.items[k])}', '"name": str(batch.items[k]), "n": k}')
+    gained = gained.replace('"name": str(batch.items[k])}', '"name": str(batch.items[k]), "n": len(seen)}')
     (project / "own_stages.py").write_text(gained)
     run(project, *WORDS)
     (other,) = set(project.glob("outputs/OWN_*")) - {folder}
     assert set(computed(other)) == {"joint"}
     events = pd.read_parquet(other / "joint_events.parquet")
-    assert set(events.pop("n")) == set(range(6))
+    assert events.pop("n").tolist() == events.surveys.str.split().str.len().tolist()
     pd.testing.assert_frame_equal(events, pd.read_parquet(folder / "joint_events.parquet"))
     run(project, command="verify")
     run(project, command="rebuild")

@@ -14,7 +14,8 @@ from retriever.retention.versions import index_versions, pin, rebuild, remove, r
 from retriever.store import queries
 from retriever.store.database import Database
 from retriever.store.leases import LeaseHolder
-from retriever.store.segments import pack, write
+from retriever.store.packing import pack
+from retriever.store.segments import write
 from tests.folders import KEYS, add_tables, make_version
 
 

@@ -19,9 +19,10 @@ from retriever.store.batch import Batch, StageSpec
 from retriever.store.compaction import compacted
 from retriever.store.database import Database
 from retriever.store.garbage import collect, find_garbage
+from retriever.store.packing import pack
 from retriever.store.products import Products, latest, made, pack_products
 from retriever.store.publishing import publish, stage_ids
-from retriever.store.segments import pack, write
+from retriever.store.segments import write
 from tests.pipeline.test_plan import CATALOG, RECIPE, N
 
 CODES = st.sampled_from(list(Outcome))
