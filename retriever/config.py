@@ -40,6 +40,9 @@ _NAMED = ("observatories", "reducers")
 _NAME_CHARS = 64
 _SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|credentials?)($|_)", re.IGNORECASE)
 
+_RENAMED = {("client", "inbox"): "cache"}
+"""Present names of renamed parameters, by the group that holds them and the name in configs of earlier versions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -222,7 +225,7 @@ def frozen_yaml(config: DictConfig) -> str:
 
 
 def load_frozen(path: Path) -> DictConfig:
-    """The config that a version was made with.
+    """The config that a version was made with. Parameters that were renamed since have their present names.
 
     Raises
     ------
@@ -235,7 +238,21 @@ def load_frozen(path: Path) -> DictConfig:
         raise ConfigError(f"cannot read {path} ({' '.join(str(error).split())}); name a version's folder") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{path} is no config of a version; name a version's folder")
-    return config
+    present: DictConfig = OmegaConf.create(_renamed(OmegaConf.to_container(config, resolve=False)))
+    return present
+
+
+def _renamed(node: Any, group: str = "") -> Any:
+    """A part of a config, below a key, with the present names of its parameters.
+
+    Examples
+    --------
+    >>> _renamed({"catalog": {"client": {"attempts": 6, "inbox": "data/.answers"}}})
+    {'catalog': {'client': {'attempts': 6, 'cache': 'data/.answers'}}}
+    """
+    if not isinstance(node, dict):
+        return node
+    return {_RENAMED.get((group, key), key): _renamed(value, key) for key, value in node.items()}
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from retriever.config import CONFIG_FOLDER, build, build_setup, typed
+from retriever.config import CONFIG_FOLDER, build, build_setup, frozen_yaml, load_frozen, typed
 from retriever.errors import ConfigError
 from retriever.pipeline.session import make_recipe
 from retriever.pipeline.settings import Paths
@@ -190,3 +190,17 @@ def test_the_order_of_a_config_does_not_count() -> None:
     config = composed()
     shuffled = OmegaConf.create(dict(reversed(OmegaConf.to_container(config, resolve=True).items())))
     assert make_recipe(build_setup(shuffled), 0, Paths()).specs == recipe().specs
+
+
+def test_frozen_configs_with_former_names_of_parameters_are_the_present_ones(tmp_path: Path) -> None:
+    config = composed("observatory=[ztf,tess]", "catalog=gaia", "catalog.mag_max=8")
+    text = frozen_yaml(config)
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert frozen_yaml(load_frozen(path)) == text
+    assert text.count(" cache: ") == 3
+    path.write_text(text.replace(" cache: ", " inbox: "))
+    loaded = load_frozen(path)
+    assert frozen_yaml(loaded) == text
+    built, before = build_setup(loaded), build_setup(config)
+    assert built == before and built.observatories["ztf"].client.cache == str(Path("data/.answers").absolute())

@@ -15,7 +15,7 @@ import numpy as np
 from retriever.arrays import Array
 from retriever.client.duration import seconds_of
 from retriever.client.http import Client
-from retriever.client.inbox import now
+from retriever.client.response_cache import now
 from retriever.errors import CatalogError, FetchError
 from retriever.formats import read_table
 from retriever.identity import canonical_hash

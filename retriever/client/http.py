@@ -23,8 +23,8 @@ from retriever.client.addresses import host_of, place_of
 from retriever.client.answers import refusal
 from retriever.client.credentials import Login
 from retriever.client.duration import seconds_of
-from retriever.client.inbox import LONGEST_SECONDS, Answer, Inbox, now
 from retriever.client.limits import HostLimit
+from retriever.client.response_cache import LONGEST_SECONDS, Answer, ResponseCache, now
 from retriever.errors import ConfigError, DataError, FetchError, StoreError
 from retriever.source import Source
 
@@ -64,9 +64,9 @@ class Client:
     offline
         Open no connection: whatever would be asked is an error.
     refresh
-        Answers kept from a run that was killed count if younger, as in ``30d``; null for any.
-    inbox
-        Folder for answers until they are in a segment; null to keep none.
+        Largest age of cached answers that are used, as in ``30d``; null for any.
+    cache
+        Folder where answers are cached until they are in a segment; null to cache none.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class Client:
     wait_max: float = 60.0
     offline: bool = False
     refresh: str | None = None
-    inbox: str | None = None
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         if self.connections < 1 or self.attempts < 1 or self.per_second < 0:
@@ -96,8 +96,8 @@ class Client:
             )
         if self.refresh is not None:
             seconds_of(self.refresh, "run.refresh")
-        if self.inbox is not None:  # workers may stand elsewhere
-            object.__setattr__(self, "inbox", str(Path(self.inbox).expanduser().absolute()))
+        if self.cache is not None:  # workers may run in another folder
+            object.__setattr__(self, "cache", str(Path(self.cache).expanduser().absolute()))
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Client:
         size
             Bytes that the answer must have, where that is known.
         about
-            What the answer is kept by until `settled`; "" to keep it not.
+            Key under which the answer is cached until `release`; "" to cache nothing.
 
         Raises
         ------
@@ -171,25 +171,25 @@ class Client:
         return self.once(about, [method, url, params, data], fetch)
 
     def once(self, about: str, request: object, fetch: Callable[[], Answer]) -> Answer:
-        """The answer to a request that was kept, or a new one, which is kept.
+        """The cached answer to a request, or a new one, which is then cached.
 
         Parameters
         ----------
         about
-            What it is kept by until `settled`; "" to keep it not.
+            Key under which it is cached until `release`; "" to cache nothing.
         request
             What is asked, as plain data.
         fetch
             Asks.
         """
-        inbox = self._inbox() if about else None
-        if inbox is None:
+        cache = self._response_cache() if about else None
+        if cache is None:
             return fetch()
         question = json.dumps(request, sort_keys=True, default=str).encode()
-        answer = inbox.find(about, question)
+        answer = cache.get(about, question)
         if answer is None:
             answer = fetch()
-            inbox.keep(about, question, answer)
+            cache.put(about, question, answer)
         return answer
 
     def download(self, url: str, path: Path, *, what: str) -> str:
@@ -228,18 +228,18 @@ class Client:
             beside.unlink(missing_ok=True)
         return place_of(url)
 
-    def settled(self, survey: str, sources: Iterable[Source]) -> None:
-        """Let go of a survey's answers about sources, now that they are in a segment."""
-        inbox = self._inbox()
-        if inbox:
+    def release(self, survey: str, sources: Iterable[Source]) -> None:
+        """Delete a survey's cached answers about sources, now that they are safe in a segment."""
+        cache = self._response_cache()
+        if cache:
             for source in sources:
-                inbox.forget(about(survey, source))
+                cache.delete(about(survey, source))
 
     def sweep(self) -> None:
-        """Throw away answers that are kept for too long."""
-        inbox = self._inbox()
-        if inbox:
-            inbox.sweep()
+        """Delete cached answers that are too old."""
+        cache = self._response_cache()
+        if cache:
+            cache.sweep()
 
     def limits_of(self, url: str) -> HostLimit:
         """The limit of an address's host."""
@@ -317,26 +317,28 @@ class Client:
             raise ConfigError(f"{place} is no address; check the url in the config") from None
         except httpx.HTTPError as error:
             raise FetchError(f"{place} did not answer ({_kind(error)})") from None
-        told = response.headers.get("content-md5", "")
-        if (size is not None and received != size) or (told and told != base64.b64encode(md5.digest()).decode()):
+        checksum = response.headers.get("content-md5", "")
+        if (size is not None and received != size) or (
+            checksum and checksum != base64.b64encode(md5.digest()).decode()
+        ):
             raise FetchError(f"{place} sent {received} bytes that are not those it announced", passing=True)
         return int(response.status_code)
 
-    def _inbox(self) -> Inbox | None:
-        """The answers that are kept, if any are."""
-        if self.inbox is None:
+    def _response_cache(self) -> ResponseCache | None:
+        """The cache of answers, if there is one."""
+        if self.cache is None:
             return None
         oldest = LONGEST_SECONDS if self.refresh is None else seconds_of(self.refresh, "run.refresh")
         since_start = time.time() - _STARTED
-        return Inbox(folder=Path(self.inbox), max_age_seconds=max(oldest, since_start))
+        return ResponseCache(folder=Path(self.cache), max_age_seconds=max(oldest, since_start))
 
 
 _STARTED = time.time()
-"""What came since this process began is of the run itself."""
+"""When this process began; answers that came later belong to the present run, however old."""
 
 
 def about(survey: str, source: Source) -> str:
-    """What answers on one source of a survey are kept by: its name and place."""
+    """Cache key of answers on one source of a survey: its name and place."""
     return f"{survey}\n{source.name}\n{source.ra:.5f}\n{source.dec:.5f}"
 
 
@@ -355,7 +357,7 @@ def _kind(error: Exception) -> str:
 
 
 def user_agent() -> str:
-    """What archives see of us."""
+    """The User-Agent header that archives see."""
     try:
         number = version("retriever")
     except PackageNotFoundError:

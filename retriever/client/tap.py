@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from retriever.client.addresses import place_of
 from retriever.client.answers import refusal, refuse_error_table, refuse_web_page
 from retriever.client.http import Client, user_agent
-from retriever.client.inbox import Answer, now
+from retriever.client.response_cache import Answer, now
 from retriever.errors import FetchError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def ask_tap(
     max_rows
         Limit of rows to ask the service for; null for the service's own.
     about
-        What the answer is kept by until it is settled; "" to keep it not.
+        Key under which the answer is cached until `Client.release`; "" to cache nothing.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def ask_tap(
 
 
 def quoted(text: str) -> str:
-    """A text as it stands between quotes in ADQL.
+    """A text as it is written between quotes in ADQL.
 
     Examples
     --------

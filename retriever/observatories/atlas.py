@@ -13,7 +13,7 @@ from retriever.arrays import Array
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for, token_for
 from retriever.client.http import Client, about
-from retriever.client.inbox import Answer
+from retriever.client.response_cache import Answer
 from retriever.errors import ConfigError, DataError, FetchError
 from retriever.formats import read_bytes
 from retriever.interfaces import NO_RESULT
@@ -144,8 +144,8 @@ class ATLASObservatory:
         try:
             told = json.loads(self.client.get(task, headers=headers, check=_check_task).body)
         except FetchError as error:
-            if error.status == 404:  # it was kept from an earlier run, and the service has thrown it away since
-                self.client.settled(self.survey, [source])
+            if error.status == 404:  # cached by an earlier run, and deleted by the service since
+                self.client.release(self.survey, [source])
                 return self._hand_in(source, headers)
             raise
         if told.get("error_msg"):

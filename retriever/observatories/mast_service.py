@@ -7,7 +7,7 @@ from typing import Any
 
 from retriever.client.answers import refuse_web_page
 from retriever.client.http import Client
-from retriever.client.inbox import Answer
+from retriever.client.response_cache import Answer
 from retriever.errors import DataError, FetchError
 from retriever.formats import read_aperture, read_bytes
 from retriever.observatories.requests import request_text

@@ -10,7 +10,7 @@ import numpy as np
 
 from retriever.arrays import Array
 from retriever.client.http import Client, about
-from retriever.client.inbox import Answer
+from retriever.client.response_cache import Answer
 from retriever.client.tap import ask_tap, quoted
 from retriever.errors import AnswerCut, ConfigError, DataError, FetchError, nearest
 from retriever.formats import read_bytes

@@ -12,7 +12,7 @@ from retriever.arrays import Array
 from retriever.client.answers import refuse_web_page
 from retriever.client.credentials import login_for
 from retriever.client.http import Client, about
-from retriever.client.inbox import Answer
+from retriever.client.response_cache import Answer
 from retriever.errors import ConfigError, FetchError
 from retriever.formats import read_bytes
 from retriever.interfaces import NO_RESULT

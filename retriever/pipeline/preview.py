@@ -95,7 +95,7 @@ def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ..
     observatory: object = components["observatory"]
     if isinstance(observatory, AsksArchive):
         asking: Any = observatory
-        components["observatory"] = replace(asking, client=replace(asking.client, inbox=None))
+        components["observatory"] = replace(asking, client=replace(asking.client, cache=None))
     names = _possible(recipe, stages)
     sources = SourceTable.of([source])
     made: dict[str, Made] = {}

@@ -303,7 +303,7 @@ class _SegmentWriter:
         observatory = self._recipe.surveys[self._job.observatory].observatory
         if isinstance(observatory, AsksArchive):
             done = np.flatnonzero(outcome != Outcome.FAILED).tolist()
-            observatory.client.settled(observatory.survey, (self._job.sources.source(row) for row in done))
+            observatory.client.release(observatory.survey, (self._job.sources.source(row) for row in done))
 
 
 def _is_built_in(stage: Stage) -> bool:

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from retriever.client.http import Client
-from retriever.client.inbox import Answer, Inbox
 from retriever.client.limits import HostLimit
+from retriever.client.response_cache import Answer, ResponseCache
 from retriever.errors import ConfigError, FetchError
 from tests.archive import Archive, Reply
 
@@ -69,24 +69,24 @@ def test_a_checksum_that_does_not_agree_is_refused() -> None:
 
 
 def test_old_answers_do_not_count_and_are_swept(tmp_path) -> None:
-    inbox = Inbox(folder=tmp_path, max_age_seconds=100.0)
+    cache = ResponseCache(folder=tmp_path, max_age_seconds=100.0)
     answer = Answer(address="a", body=b"x\ny", status=200, fetched="2026-01-01T00:00:00+00:00")
-    inbox.keep("star", b"question", answer)
-    assert inbox.find("star", b"question") == answer and inbox.find("star", b"other") is None
+    cache.put("star", b"question", answer)
+    assert cache.get("star", b"question") == answer and cache.get("star", b"other") is None
     (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
     os.utime(path, (time.time() - 200, time.time() - 200))
-    assert inbox.find("star", b"question") is None
-    inbox.keep("star", b"question", answer)
-    inbox.sweep()
-    assert inbox.find("star", b"question")
+    assert cache.get("star", b"question") is None
+    cache.put("star", b"question", answer)
+    cache.sweep()
+    assert cache.get("star", b"question")
     os.utime(path.parent, (time.time() - 8 * 86400, time.time() - 8 * 86400))
-    inbox.sweep()
+    cache.sweep()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_answer_on_disk_is_asked_for_again(tmp_path) -> None:
     with Archive(routes={"/x": lambda request: Reply(b"body")}).serving() as archive:
-        client = Client(inbox=str(tmp_path))
+        client = Client(cache=str(tmp_path))
         client.get(f"{archive.url}/x", about="star")
         (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
         path.write_bytes(b"\x00\x01")
@@ -97,6 +97,7 @@ def test_slots_are_of_the_host_over_processes() -> None:
     code = """
 import sys, time
 from retriever.client.limits import HostLimit
+from retriever.client.response_cache import Answer, ResponseCache
 with HostLimit(host=sys.argv[1], connections=1, per_second=0.0).slot():
     print("have it", flush=True)
     time.sleep(30)

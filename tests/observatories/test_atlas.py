@@ -149,22 +149,22 @@ def test_what_may_pass_is_asked_again(queue) -> None:
 
 
 def test_a_task_is_not_handed_in_twice_though_the_run_was_killed(queue, tmp_path) -> None:
-    impatient = observatory(queue, wait_seconds=0.0, client={"inbox": str(tmp_path)})
+    impatient = observatory(queue, wait_seconds=0.0, client={"cache": str(tmp_path)})
     assert all(
         isinstance(answer, FetchError) and "goes on waiting" in str(answer) for answer in impatient.fetch(SOURCES)
     )
     assert len(queue.tasks) == 12
-    patient = observatory(queue, client={"inbox": str(tmp_path)})
+    patient = observatory(queue, client={"cache": str(tmp_path)})
     assert [answer.n_rows for answer in patient.fetch(SOURCES)] == [6] * 12
     assert next(queue.numbers) == 13  # as many tasks as sources were ever made
-    patient.client.settled(patient.survey, SOURCES)
+    patient.client.release(patient.survey, SOURCES)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_kept_task_that_the_service_threw_away_is_handed_in_anew(queue, tmp_path) -> None:
-    list(observatory(queue, wait_seconds=0.0, client={"inbox": str(tmp_path)}).fetch(SOURCES[:2]))
+    list(observatory(queue, wait_seconds=0.0, client={"cache": str(tmp_path)}).fetch(SOURCES[:2]))
     queue.tasks.clear()
-    assert [answer.n_rows for answer in observatory(queue, client={"inbox": str(tmp_path)}).fetch(SOURCES[:2])] == [
+    assert [answer.n_rows for answer in observatory(queue, client={"cache": str(tmp_path)}).fetch(SOURCES[:2])] == [
         6,
         6,
     ]

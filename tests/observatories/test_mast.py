@@ -128,13 +128,13 @@ def test_what_came_of_a_source_is_not_asked_again_though_a_later_file_failed(ser
     server.archive.fault = lambda request, before: (
         "404" if "s0003" in request.params.get("uri", "") and before < 1 else ""
     )
-    one = tess(server, client={"inbox": str(tmp_path)})
+    one = tess(server, client={"cache": str(tmp_path)})
     (answer,) = one.fetch([STAR])
     assert isinstance(answer, FetchError) and "404" in str(answer)
     count = len(server.archive.seen)
     (answer,) = one.fetch([STAR])
     assert len(answer.tables) == 6 and len(server.archive.seen) == count + 1
-    one.client.settled(one.survey, [STAR])
+    one.client.release(one.survey, [STAR])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

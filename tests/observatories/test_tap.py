@@ -108,14 +108,14 @@ def test_names_cannot_leave_their_quotes(server) -> None:
     assert nothing.is_empty and found.n_rows == 1
 
 
-def test_what_came_is_kept_until_it_is_settled(server, tmp_path) -> None:
+def test_answers_are_cached_until_they_are_released(server, tmp_path) -> None:
     for query, upload in ((CONE, False), (UPLOAD, True)):
-        one = observatory(server, query=query, upload=upload, client={"inbox": str(tmp_path)})
+        one = observatory(server, query=query, upload=upload, client={"cache": str(tmp_path)})
         first = list(one.fetch(SOURCES))
         count = len(server.archive.seen)
         assert [answer.digest() for answer in one.fetch(SOURCES)] == [answer.digest() for answer in first]
         assert len(server.archive.seen) == count
-        one.client.settled(one.survey, SOURCES)
+        one.client.release(one.survey, SOURCES)
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

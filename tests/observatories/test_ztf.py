@@ -197,17 +197,17 @@ def test_answers_keep_the_order_of_the_sources() -> None:
     assert np.allclose(places, [source.ra for source in sources], atol=1e-3)
 
 
-def test_what_came_is_not_asked_again_until_it_is_settled(tmp_path) -> None:
+def test_answers_are_not_asked_for_again_until_they_are_released(tmp_path) -> None:
     with ztf_archive().serving() as archive:
-        one = observatory(archive, client={"inbox": str(tmp_path / "inbox")})
+        one = observatory(archive, client={"cache": str(tmp_path / "cache")})
         (first,) = one.fetch([SOURCE])
         (second,) = one.fetch([SOURCE])
         assert len(archive.seen) == 1 and first.digest() == second.digest()
         assert first.provenance == second.provenance
-        one.client.settled(one.survey, [SOURCE])
+        one.client.release(one.survey, [SOURCE])
         assert list(one.fetch([SOURCE])) and len(archive.seen) == 2
-        one.client.settled(one.survey, [SOURCE])
-    assert not [path for path in (tmp_path / "inbox").rglob("*") if path.is_file()]
+        one.client.release(one.survey, [SOURCE])
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_offline_opens_no_socket(monkeypatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import retriever as package
 from tests.archive import Archive, by_chance
 from tests.helpers import assert_same_tables, last_summary, tables, version_folder
 from tests.mast_server import MASTServer
@@ -62,9 +63,9 @@ def test_the_experiment_runs_end_to_end_and_asks_nothing_twice(retriever, stand,
     assert len(found["lightcurves"]) == 2 * alike.sum() > 0
     assert (found["sources"].mag <= 20).all() and (found["sources"].dec > -29).all()
     assert found["sources"].aliases[0].startswith('"Gaia EDR3')
-    (story,) = stand.glob("catalogs/white_dwarfs_*.json")
-    told = json.loads(story.read_text())
-    assert told["rows"] == 200 and told["address"].endswith(WHITE_DWARFS_PATH) and told["fetched"]
+    (path,) = stand.glob("catalogs/white_dwarfs_*.json")
+    provenance = json.loads(path.read_text())
+    assert provenance["rows"] == 200 and provenance["address"].endswith(WHITE_DWARFS_PATH) and provenance["fetched"]
     assert len(archive.seen) == 11
     raw = json.loads(retriever("show", f"{folder.name}/{found['sources'].name[0]}", "--json").out)["lineage"][0]
     assert raw["provenance"]["release"] == "ztf_dr24" and raw["provenance"]["fetched"]
@@ -101,6 +102,25 @@ def test_tess_end_to_end_and_found_by_its_number(retriever, stand, archive) -> N
     assert retriever("verify").code == 0
     assert retriever("rebuild").code == 0
     assert "nothing to do" in retriever(*run).out
+
+
+def test_a_version_frozen_with_a_former_name_of_a_parameter_is_used_as_before(retriever, stand, archive) -> None:
+    assert retriever("run", *words(archive, stars(stand, 3))).code == 0
+    folder = version_folder(stand / "outputs", "ZTF")
+    frozen = folder / "config.yaml"
+    assert frozen.read_text().count("cache:") == 1
+    frozen.write_text(frozen.read_text().replace("cache:", "inbox:"))  # as retriever 0.2.0 wrote it
+    count = len(archive.seen)
+    ended = retriever("run", "--from", folder.name)
+    assert ended.code == 0 and "nothing to do" in ended.out and len(archive.seen) == count, ended
+    assert f"code, environment and data are those of {folder.name}" in ended.out
+    assert version_folder(stand / "outputs", "ZTF") == folder
+    name = tables(folder)["injections"].source[0]
+    assert retriever("simulated", folder.name, name, "events.parquet").code == 0
+    version = package.open("outputs").versions[folder.name]
+    assert version.config.observatories.ztf.client.cache
+    simulated = version.source(name).lightcurves(level="simulated")
+    assert sum(lightcurve.n_epochs for lightcurve in simulated) == len(pd.read_parquet("events.parquet"))
 
 
 def test_offline_nothing_is_asked_and_what_is_missing_is_said(retriever, stand, archive) -> None:

@@ -1,4 +1,4 @@
-"""Answers that came and are not yet in a segment: kept so that a killed run need not ask for them again."""
+"""Answers that are not yet in a segment, cached on disk: after a kill, the next run does not ask for them again."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from retriever.errors import StoreError
 
-__all__ = ["Answer", "Inbox", "now"]
+__all__ = ["Answer", "ResponseCache", "now"]
 
 LONGEST_SECONDS = 7 * 86400.0
-"""Answers are not kept longer than that; what is wanted of them is in a segment long before."""
+"""Answers are cached no longer than that; what is needed of them is in a segment long before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +46,22 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inbox:
-    """A folder of answers, one below it for each thing asked about.
+class ResponseCache:
+    """A folder of answers, with a folder below it for each key.
 
     Attributes
     ----------
     folder
-        Where; it need not exist.
+        The folder; it need not exist.
     max_age_seconds
-        Older answers are as if they were not there.
+        Older answers are ignored.
     """
 
     folder: Path
     max_age_seconds: float
 
-    def find(self, about: str, request: bytes) -> Answer | None:
-        """An answer that came before."""
+    def get(self, about: str, request: bytes) -> Answer | None:
+        """The cached answer to a request; None where there is none."""
         path = self._path(about, request)
         try:
             if time.time() - path.stat().st_mtime > min(self.max_age_seconds, LONGEST_SECONDS):
@@ -72,8 +72,8 @@ class Inbox:
         except (OSError, ValueError, TypeError):
             return None
 
-    def keep(self, about: str, request: bytes, answer: Answer) -> None:
-        """Keep an answer: whole or not at all."""
+    def put(self, about: str, request: bytes, answer: Answer) -> None:
+        """Cache an answer. It is written to a temporary file and renamed, so no partial answer is ever read."""
         path = self._path(about, request)
         head = {key: getattr(answer, key) for key in ("address", "status", "fetched")}
         beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
@@ -87,17 +87,17 @@ class Inbox:
                 f"cannot write {path}: {error.strerror or error}; free some space and run again"
             ) from error
 
-    def forget(self, about: str) -> None:
-        """Let go of all answers about one thing."""
+    def delete(self, about: str) -> None:
+        """Delete all answers under one key."""
         shutil.rmtree(self._of(about), ignore_errors=True)
 
     def sweep(self) -> None:
-        """Let go of all that is too old to count, as after a run that was never gone on with."""
+        """Delete answers that are too old, such as those of a run that was never resumed."""
         for folder in self.folder.glob("*"):
             try:
                 if time.time() - folder.stat().st_mtime > LONGEST_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
-            except OSError:  # another run settled it just now
+            except OSError:  # another run deleted it just now
                 continue
 
     def _of(self, about: str) -> Path:
