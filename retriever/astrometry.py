@@ -39,10 +39,10 @@ def place_in(text: str) -> tuple[float, float] | None:
     >>> place_in("208.29 -4.8"), place_in("400 10"), place_in("TIC 1")
     ((208.29, -4.8), None, None)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)[\s,]+([+-]?\d+(?:\.\d*)?)\s*", text)
-    if not found:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)[\s,]+([+-]?\d+(?:\.\d*)?)\s*", text)
+    if not match:
         return None
-    ra, dec = float(found[1]), float(found[2])
+    ra, dec = float(match[1]), float(match[2])
     return (ra, dec) if ra < 360 and abs(dec) <= 90 else None
 
 

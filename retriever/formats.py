@@ -187,15 +187,15 @@ def _read_votable(file: File, path: Path, columns: Columns) -> RawTable:
 
 
 def _from_astropy(table: "Table", path: Path, columns: Columns) -> RawTable:
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     units = {}
     for name in _chosen(table.colnames, columns, path):
         column = table[name]
-        found[name] = _plain_column(column, name, path)
+        arrays[name] = _plain_column(column, name, path)
         if getattr(column, "unit", None) is not None:
             units[name] = str(column.unit)
     comments = table.meta.get("comments", []) if hasattr(table, "meta") else []
-    return RawTable(columns=found, units=units, headers=tuple(map(str, comments)), origin=path.name)
+    return RawTable(columns=arrays, units=units, headers=tuple(map(str, comments)), origin=path.name)
 
 
 def _plain_column(column: "Column", name: str, path: Path) -> Array:
@@ -217,8 +217,8 @@ def _read_parquet(file: File, path: Path, columns: Columns) -> RawTable:
     with pq.ParquetFile(file) as parquet:
         names = _chosen(parquet.schema_arrow.names, columns, path)
         # column after column, so that not all of a large table is in memory twice
-        found = {name: _arrow_column(parquet.read(columns=[name]).column(0), name, path) for name in names}
-    return RawTable(columns=found, origin=path.name)
+        arrays = {name: _arrow_column(parquet.read(columns=[name]).column(0), name, path) for name in names}
+    return RawTable(columns=arrays, origin=path.name)
 
 
 def _from_arrow(table: "pa.Table", path: Path, columns: Columns, comments: tuple[str, ...]) -> RawTable:
@@ -280,7 +280,7 @@ def _read_fits(file: File, path: Path, columns: Columns) -> RawTable:
         table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
         if table is None:
             raise FileFormatError(f"{path} has no table extension; fetch or make it again")
-        found: dict[str, Array] = {}
+        arrays: dict[str, Array] = {}
         specs = {spec.name: spec for spec in table.columns}
         for name in _chosen(table.columns.names, columns, path):
             data = np.asarray(table.data[name])
@@ -288,10 +288,10 @@ def _read_fits(file: File, path: Path, columns: Columns) -> RawTable:
                 raise FileFormatError(f"{path}: column {name!r} holds lists in its cells; give each value its own row")
             null = specs[name].null
             missing = data == null if null not in (None, "") and data.dtype.kind in "iu" else None
-            found[name] = np.ma.MaskedArray(data.copy(), mask=missing) if missing is not None else data.copy()
+            arrays[name] = np.ma.MaskedArray(data.copy(), mask=missing) if missing is not None else data.copy()
         return RawTable(
-            columns=found,
-            units={spec.name: spec.unit for spec in table.columns if spec.name in found and spec.unit},
+            columns=arrays,
+            units={spec.name: spec.unit for spec in table.columns if spec.name in arrays and spec.unit},
             headers=tuple(hdu.header.tostring(sep="\n", endcard=False, padding=False) for hdu in hdus),
             origin=path.name,
         )
@@ -312,10 +312,10 @@ def read_aperture(data: bytes, name: str) -> list[RawTable]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with fits.open(io.BytesIO(data), memmap=False) as hdus:
-            found = [hdu for hdu in hdus if hdu.name == "APERTURE" and getattr(hdu, "data", None) is not None]
+            apertures = [hdu for hdu in hdus if hdu.name == "APERTURE" and getattr(hdu, "data", None) is not None]
             return [
                 RawTable(columns={"aperture": np.array(hdu.data)}, origin=f"{name}[APERTURE]")
-                for hdu in found
+                for hdu in apertures
                 if hdu.data.ndim == 2
             ]
 
@@ -352,11 +352,11 @@ def _read_hdf5(file: File, path: Path, columns: Columns) -> RawTable:
             )
         available = list(node.dtype.names) if isinstance(node, h5py.Dataset) else list(node)
         names = _chosen(available, columns, path)
-        found = {name: _hdf5_column(node[name], name, path) for name in names}
+        arrays = {name: _hdf5_column(node[name], name, path) for name in names}
         units = {}
         if isinstance(node, h5py.Group):
             units = {name: str(node[name].attrs["units"]) for name in names if "units" in node[name].attrs}
-    return RawTable(columns=found, units=units, origin=path.name)
+    return RawTable(columns=arrays, units=units, origin=path.name)
 
 
 def _hdf5_table(group: "h5py.Group") -> "h5py.Dataset | h5py.Group | None":

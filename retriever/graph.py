@@ -155,15 +155,15 @@ def imported_stage(target: str) -> Stage:
     """
     module_name, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), name, None)
+        stage = getattr(importlib.import_module(module_name), name, None)
     except Exception as error:  # a module of the user's may raise whatever it likes
         raise ConfigError(
             f"cannot import the stage {target!r} ({type(error).__name__}: {error}); "
             "put its module into the current folder or install it"
         ) from error
-    if not isinstance(found, Stage):
+    if not isinstance(stage, Stage):
         raise ConfigError(f"{target} is not a retriever.graph.Stage; name one with its module")
-    return replace(found, target=target)
+    return replace(stage, target=target)
 
 
 @dataclass(frozen=True)
@@ -204,13 +204,13 @@ class Graph:
             When no stage before it gives one of them.
         """
         before = self.stages[: self.stages.index(stage)]
-        found: dict[str, Stage] = {}
+        producers: dict[str, Stage] = {}
         for port in stage.inputs:
             giving = [other for other in before if port in other.gives]
             if not giving:
                 raise ConfigError(f"stage {stage.name!r} takes {port!r}, which no stage before it gives")
-            found[port] = giving[-1]
-        return found
+            producers[port] = giving[-1]
+        return producers
 
     def upstream(self, stage: Stage) -> tuple[Stage, ...]:
         """The stages that a stage takes from, each once, in their order."""

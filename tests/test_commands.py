@@ -194,7 +194,7 @@ def test_a_flipped_bit_anywhere_is_found_and_mended(retriever, stand, seed) -> N
     assert retriever("run", *SIZE).code == 0
     assert (
         sum(last_summary(folder)["computed"].values()) == 10
-    )  # the batch in that segment, and nothing that stands on it
+    )  # the batch in that segment, and nothing that depends on it
     assert_same_tables(folder, before)
     assert retriever("verify").code == 0
 

@@ -144,7 +144,7 @@ def key(*overrides: str, stage: str, name: str = "demo") -> str:
         ("observatory=[ztf_folder,demo]", ""),
     ],
 )
-def test_a_change_changes_the_keys_of_what_stands_on_it(override: str, changed: str) -> None:
+def test_a_change_changes_the_keys_of_what_depends_on_it(override: str, changed: str) -> None:
     before, after = recipe().specs["demo"], recipe(override).specs["demo"]
     assert [stage for stage in before if before[stage].key != after[stage].key] == changed.split()
 

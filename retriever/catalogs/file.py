@@ -43,7 +43,7 @@ def find_catalog(path: str | None) -> Path:
     package = Path(__file__).parents[1]
     places = [Path(), Path("catalogs"), package.parent / "catalogs", package / "sample_catalogs"]
     for place in places:
-        found = place / Path(path).expanduser()
-        if found.is_file():
-            return found
+        file = place / Path(path).expanduser()
+        if file.is_file():
+            return file
     raise CatalogError(f"there is no catalog {path} in {Path.cwd()} nor in catalogs/; check catalog.path")

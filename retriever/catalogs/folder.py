@@ -39,15 +39,15 @@ class FolderCatalog:
                 stars.setdefault(file.name, file)
         if not stars:
             raise CatalogError(f"{folder} has no light-curve file of {self.telescope} with a position; choose another")
-        found = list(stars.values())
+        unique_stars = list(stars.values())
         return SourceTable.from_columns(
-            name=[star.name for star in found],
-            ra=[star.ra % 360.0 for star in found],
-            dec=[star.dec for star in found],
-            pmra=[star.pmra for star in found],
-            pmdec=[star.pmdec for star in found],
-            mag=[star.mag for star in found],
+            name=[star.name for star in unique_stars],
+            ra=[star.ra % 360.0 for star in unique_stars],
+            dec=[star.dec for star in unique_stars],
+            pmra=[star.pmra for star in unique_stars],
+            pmdec=[star.pmdec for star in unique_stars],
+            mag=[star.mag for star in unique_stars],
             band=self.telescope,
-            aliases=[(star.number,) for star in found],
+            aliases=[(star.number,) for star in unique_stars],
             skipped=dict(skipped),
         )

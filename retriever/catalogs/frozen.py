@@ -95,30 +95,30 @@ class FrozenCatalogs:
         CatalogError
             When it is neither on disk nor to be had.
         """
-        there = self._there()
-        if there is not None and (client.offline or not self._is_old(there, client.refresh)):
-            return there, ()
+        on_disk = self._newest()
+        if on_disk is not None and (client.offline or not self._is_old(on_disk, client.refresh)):
+            return on_disk, ()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=f".{_plain(self.name)}-", dir=self.folder) as scratch:
                 path = self._keep(fetch(Path(scratch)))
         except FetchError as error:
-            if there is not None:
-                return there, (f"catalog {self.name} could not be fetched again, the one on disk is used: {error}",)
+            if on_disk is not None:
+                return on_disk, (f"catalog {self.name} could not be fetched again, the one on disk is used: {error}",)
             raise CatalogError(f"catalog {self.name} is not on disk, and {error}") from error
         except OSError as error:
             raise CatalogError(f"cannot write to {self.folder}: {error.strerror or error}; free some space") from error
-        return path, (() if there is None else (self._changes(there, path, key),))
+        return path, (() if on_disk is None else (self._changes(on_disk, path, key),))
 
-    def _there(self) -> Path | None:
+    def _newest(self) -> Path | None:
         """The newest file of this request."""
-        found = [
+        candidates = [
             (provenance.get("fetched", ""), path.with_suffix(".parquet"))
             for path in sorted(self.folder.glob(f"{_plain(self.name)}_*.json"))
             if self._is_of_this_request(provenance := _provenance(path))
         ]
-        found = [(fetched, path) for fetched, path in found if path.exists()]
-        return max(found)[1] if found else None
+        candidates = [(fetched, path) for fetched, path in candidates if path.exists()]
+        return max(candidates)[1] if candidates else None
 
     def _is_of_this_request(self, provenance: Mapping[str, object]) -> bool:
         if provenance.get("request") == self._request():
@@ -226,8 +226,8 @@ def _file_digest(path: Path) -> str:
 
 def _provenance(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
     except (OSError, ValueError):
         return {}
 

@@ -89,12 +89,12 @@ class Matches:
     distance: Floats
 
 
-def match(one: SourceTable, other: SourceTable, radius_arcsec: float, year: float = 2000.0) -> Matches:
-    """The nearest row of another catalog for each row of one, where there is any within a radius.
+def match(first: SourceTable, second: SourceTable, radius_arcsec: float, year: float = 2000.0) -> Matches:
+    """The nearest row of a second catalog for each row of a first one, where there is one within a radius.
 
     Parameters
     ----------
-    one, other
+    first, second
         The catalogs; both are moved to one epoch by their proper motions.
     radius_arcsec
         Largest distance.
@@ -105,14 +105,14 @@ def match(one: SourceTable, other: SourceTable, radius_arcsec: float, year: floa
     --------
     >>> a = SourceTable.from_columns(name=["A", "B"], ra=[10.0, 20.0], dec=[0.0, 0.0])
     >>> b = SourceTable.from_columns(name=["X"], ra=[20.0001], dec=[0.0])
-    >>> found = match(a, b, 1.0)
-    >>> found.first.tolist(), found.second.tolist(), found.distance.round(2).tolist()
+    >>> matches = match(a, b, 1.0)
+    >>> matches.first.tolist(), matches.second.tolist(), matches.distance.round(2).tolist()
     ([1], [0], [0.36])
     """
     from astropy import units
     from astropy.coordinates import SkyCoord
 
-    places: list[SkyCoord] = [SkyCoord(*places_at(table, year), unit=units.deg) for table in (one, other)]
+    places: list[SkyCoord] = [SkyCoord(*places_at(table, year), unit=units.deg) for table in (first, second)]
     index, separation, _ = places[0].match_to_catalog_sky(places[1])
     distance = np.asarray(separation.arcsec)
     near = np.flatnonzero(distance <= radius_arcsec)

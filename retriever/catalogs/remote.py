@@ -42,7 +42,9 @@ class Cone:
         if self.ra is None or self.dec is None or self.radius is None:
             return []  # one without the others was refused
         right, up = np.radians(self.ra), np.radians(self.dec)
-        x, y, z = (float(one) for one in (np.cos(up) * np.cos(right), np.cos(up) * np.sin(right), np.sin(up)))
+        x, y, z = (
+            float(component) for component in (np.cos(up) * np.cos(right), np.cos(up) * np.sin(right), np.sin(up))
+        )
         chord = float(2 * np.sin(np.radians(self.radius) / 2)) ** 2
         return [
             f"(cos(radians({dec})) * cos(radians({ra})) - {x!r}) ** 2 + (cos(radians({dec})) * sin(radians({ra})) "
@@ -64,9 +66,9 @@ class Box:
         low = [f"{ra} >= {self.ra_min!r}"] if self.ra_min is not None else []
         high = [f"{ra} <= {self.ra_max!r}"] if self.ra_max is not None else []
         around_zero = self.ra_min is not None and self.ra_max is not None and self.ra_min > self.ra_max
-        found = [f"({low[0]} or {high[0]})"] if around_zero else low + high
-        found += [f"{dec} >= {self.dec_min!r}"] if self.dec_min is not None else []
-        return found + ([f"{dec} <= {self.dec_max!r}"] if self.dec_max is not None else [])
+        conditions = [f"({low[0]} or {high[0]})"] if around_zero else low + high
+        conditions += [f"{dec} >= {self.dec_min!r}"] if self.dec_min is not None else []
+        return conditions + ([f"{dec} <= {self.dec_max!r}"] if self.dec_max is not None else [])
 
 
 @dataclass(frozen=True, kw_only=True)

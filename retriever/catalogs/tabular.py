@@ -174,7 +174,7 @@ class TableCatalog(ABC):
             if "pmra" in numbers:
                 raise CatalogError("catalog.frame: proper motions are taken in ICRS only; leave their columns out")
         ra = np.where(ra == 360.0, 0.0, ra)
-        told = _preferred(table, magnitudes, ra.size, where)
+        photometry = _preferred(table, magnitudes, ra.size, where)
         extra = {name: np.ma.filled(table[name], _blank(table[name])) for name in names.extra}
         named = _texts(table[names.name])
         aliases = [_texts(table[name]).tolist() for name in names.aliases]
@@ -189,7 +189,7 @@ class TableCatalog(ABC):
             notes=loaded.notes,
             reference=loaded.reference,
             **numbers,
-            **told,
+            **photometry,
         )
 
     def _ordered_magnitudes(self) -> list[Magnitude]:

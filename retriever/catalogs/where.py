@@ -59,13 +59,13 @@ def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray
     known = {name: np.ma.getdata(columns[name]) for name in columns_in(expression) if name in columns}
     with np.errstate(all="ignore"):
         try:
-            found = np.broadcast_to(np.asarray(_value(tree.body, known, expression)), n)
+            fulfilled = np.broadcast_to(np.asarray(_value(tree.body, known, expression)), n)
         except (TypeError, ValueError, np.exceptions.DTypePromotionError) as error:
             raise CatalogError(f"catalog.where is {expression!r}, which cannot be computed: {error}") from error
-    if found.dtype != np.bool_:
+    if fulfilled.dtype != np.bool_:
         raise CatalogError(f"catalog.where is {expression!r}, which is no condition; write one as in Gmag < 17")
     missing = [np.ma.getmaskarray(columns[name]) for name in known if np.ma.isMaskedArray(columns[name])]
-    return found & ~np.logical_or.reduce(missing) if missing else found
+    return fulfilled & ~np.logical_or.reduce(missing) if missing else fulfilled
 
 
 def _parsed(expression: str) -> ast.Expression:
@@ -99,8 +99,8 @@ def _value(node: ast.expr, columns: Mapping[str, Array], expression: str) -> Any
         case ast.Compare(left=left, ops=signs, comparators=others):
             sides = [value(left), *map(value, others)] if not _is_in(signs) else [value(left)]
             if _is_in(signs):
-                found = np.isin(sides[0], _listed(others[0], expression))
-                return ~found if isinstance(signs[0], ast.NotIn) else found
+                is_member = np.isin(sides[0], _listed(others[0], expression))
+                return ~is_member if isinstance(signs[0], ast.NotIn) else is_member
             pairs = zip(signs, sides[:-1], sides[1:], strict=True)
             return np.logical_and.reduce([np.asarray(_COMPARE[type(sign)](a, b)) for sign, a, b in pairs])
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:

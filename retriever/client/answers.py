@@ -46,8 +46,8 @@ def refuse_web_page(body: bytes, where: str) -> None:
     """
     start = body[:2000].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        found = re.search(rb"<title[^>]*>(.*?)</title>", body[:20_000], re.DOTALL | re.IGNORECASE)
-        title = _plain(found[1]) if found else _plain(body[:500])
+        match = re.search(rb"<title[^>]*>(.*?)</title>", body[:20_000], re.DOTALL | re.IGNORECASE)
+        title = _plain(match[1]) if match else _plain(body[:500])
         raise FetchError(f"{where} answered with a web page ({title!r}) instead of a table", passing=True)
 
 
@@ -89,8 +89,8 @@ def _wish_in(text: str) -> str:
     >>> _wish_in("Request was throttled. Expected available in 7 seconds.")
     '7'
     """
-    found = re.search(r"available in (\d+) second", text)
-    return found[1] if found else ""
+    match = re.search(r"available in (\d+) second", text)
+    return match[1] if match else ""
 
 
 def _retry_after(text: str) -> float | None:

@@ -49,14 +49,14 @@ def _from_netrc(host: str) -> Login | None:
     if not path.exists():
         return None
     try:
-        found = netrc.netrc(str(path)).authenticators(host)
+        entry = netrc.netrc(str(path)).authenticators(host)
     except (OSError, netrc.NetrcParseError) as error:
         # the parser's own words may quote the line it stumbled over
         where = f" (line {error.lineno})" if isinstance(error, netrc.NetrcParseError) else ""
         raise ConfigError(
             f"{path} cannot be read{where}; mend it or set RETRIEVER_<SERVICE>_USER and _PASSWORD"
         ) from None
-    return Login(found[0], found[2]) if found and found[0] and found[2] else None
+    return Login(entry[0], entry[2]) if entry and entry[0] and entry[2] else None
 
 
 def _from_keyring(host: str) -> Login | None:
@@ -66,7 +66,7 @@ def _from_keyring(host: str) -> Login | None:
     except ImportError:
         return None
     try:
-        found = keyring.get_credential(host, None)
+        credential = keyring.get_credential(host, None)
     except (KeyringError, RuntimeError):
         return None
-    return Login(found.username, found.password) if found else None
+    return Login(credential.username, credential.password) if credential else None

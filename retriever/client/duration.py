@@ -22,7 +22,7 @@ def seconds_of(text: str, where: str) -> float:
     >>> seconds_of("1.5d", "run.refresh")
     129600.0
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text.strip())
-    if not found:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text.strip())
+    if not match:
         raise ConfigError(f"{where} is {text!r}; write a number with s, min, h, d or w, as in {where}=30d")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(match[1]) * _SECONDS[match[2]]

@@ -22,15 +22,15 @@ Place = tuple[str, str]
 
 LOADING, WHOLE = "", "*"
 
-Story = list[tuple[str, dict[str, list[str]]]]
-"""Digest of each statement, and what the names in it stand for."""
+Content = list[tuple[str, dict[str, list[str]]]]
+"""What the hash of a definition is made of: the digest of each statement, and the meanings of the names in it."""
 
 
 @dataclass
 class Node:
-    """A definition: what it says, what it reaches, and what a static look cannot follow in it."""
+    """A definition: its content, the definitions it reaches, and what static analysis cannot follow in it."""
 
-    story: Story = field(default_factory=list)
+    content: Content = field(default_factory=list)
     reaches: dict[Place, None] = field(default_factory=dict)
     unseen: list[tuple[str, int]] = field(default_factory=list)
     asks_for_subclasses: bool = False
@@ -142,7 +142,7 @@ class Graph:
                 if meaning.words:
                     meanings[".".join((reference.name, *reference.attributes))] = meaning.words
                 self._reach(node, table, reference, meaning, line)
-            node.story.append((piece.digest, meanings))
+            node.content.append((piece.digest, meanings))
             for module in piece.modules:
                 self._load(node, module)
             for mark in piece.marks:
@@ -194,7 +194,7 @@ class Graph:
             node.reaches |= dict.fromkeys(sorted(meaning.definitions))
             node.reaches |= {(module, WHOLE): None for module in sorted(meaning.wholes)}
         if words:
-            node.story.append(("", words))
+            node.content.append(("", words))
 
     def _reach_hints(self, node: Node, table: ModuleTable, piece: Piece) -> None:
         """Reach classes that annotations name: their methods can be called, though an annotation is no code."""
@@ -280,26 +280,26 @@ class Graph:
             names.setdefault(module, set()).add(name)
         hashes = {}
         for module, inside in names.items():
-            loading = self._loading_story(module, inside)
+            loading = self._loading_content(module, inside)
             if loading:
                 hashes[f"{module}:"] = canonical_hash(loading)
             for name in inside - {LOADING, WHOLE}:
-                hashes[f"{module}:{name}"] = canonical_hash(self._node((module, name)).story)
+                hashes[f"{module}:{name}"] = canonical_hash(self._node((module, name)).content)
         return dict(sorted(hashes.items()))
 
-    def _loading_story(self, module: str, names: set[str]) -> list[object]:
+    def _loading_content(self, module: str, names: set[str]) -> list[object]:
         """What counts when a module is loaded; the order of statements where it can make a difference."""
         table = self.modules.table(module)
-        story: list[object] = [self._node((module, name)).story for name in (LOADING, WHOLE) if name in names]
-        story = [part for part in story if part]
+        content: list[object] = [self._node((module, name)).content for name in (LOADING, WHOLE) if name in names]
+        content = [part for part in content if part]
         bound = {name: table.bindings[name] for name in names - {LOADING, WHOLE}}
         if table.effects or any(len(statements) > 1 for statements in bound.values()):
             words: dict[int, list[str]] = {id(statement): ["*"] for statement in table.effects}
             for name in sorted(bound):
                 for statement in bound[name]:
                     words.setdefault(id(statement), []).append(name)
-            story.append([words[id(statement)] for statement in table.order if id(statement) in words])
-        return story
+            content.append([words[id(statement)] for statement in table.order if id(statement) in words])
+        return content
 
 
 State = dict[str, tuple[str, int, int]]

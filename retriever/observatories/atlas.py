@@ -77,11 +77,11 @@ class ATLASObservatory:
         while tasks and time.monotonic() < end:
             waiting = sorted(tasks)
             looks = self.client.each(lambda k: self._look(sources[k], tasks[k], headers), waiting)
-            for k, found in zip(waiting, list(looks), strict=True):
-                if isinstance(found, str):
-                    tasks[k] = found
+            for k, outcome in zip(waiting, list(looks), strict=True):
+                if isinstance(outcome, str):
+                    tasks[k] = outcome
                 else:
-                    answers[k] = found
+                    answers[k] = outcome
                     del tasks[k]
             if tasks:
                 time.sleep(self.poll_seconds)
@@ -142,21 +142,21 @@ class ATLASObservatory:
     def _look(self, source: Source, task: str, headers: dict[str, str]) -> RawPhotometry | str:
         """What became of a task: its data, or the address of the task that is still in the queue."""
         try:
-            told = json.loads(self.client.get(task, headers=headers, check=_check_task).body)
+            state = json.loads(self.client.get(task, headers=headers, check=_check_task).body)
         except FetchError as error:
             if error.status == 404:  # cached by an earlier run, and deleted by the service since
                 self.client.release(self.survey, [source])
                 return self._hand_in(source, headers)
             raise
-        if told.get("error_msg"):
+        if state.get("error_msg"):
             self._clear_up(source, task, headers)
-            if "no data" in str(told["error_msg"]).lower():
+            if "no data" in str(state["error_msg"]).lower():
                 return self._photometry(source, None)
-            raise DataError(f"ATLAS could not measure {source.name!r}: {told['error_msg']}")
-        if not told.get("finishtimestamp"):
+            raise DataError(f"ATLAS could not measure {source.name!r}: {state['error_msg']}")
+        if not state.get("finishtimestamp"):
             return task
         answer = self.client.get(
-            told["result_url"], headers=headers, check=_check_table, about=about(self.survey, source)
+            state["result_url"], headers=headers, check=_check_table, about=about(self.survey, source)
         )
         self._clear_up(source, task, headers)
         return self._photometry(source, answer)
@@ -208,10 +208,10 @@ def _form(request: Mapping[str, object]) -> dict[str, object]:
 def _check_task(answer: Answer) -> None:
     refuse_web_page(answer.body, answer.address)
     try:
-        told = json.loads(answer.body)
+        payload = json.loads(answer.body)
     except ValueError:
         raise FetchError(f"{answer.address} answered with no JSON: {answer.text[:120]!r}", passing=True) from None
-    if not isinstance(told, dict) or not re.match(r"https?://", str(told.get("url", ""))):
+    if not isinstance(payload, dict) or not re.match(r"https?://", str(payload.get("url", ""))):
         raise FetchError(f"{answer.address} answered with no task: {answer.text[:120]!r}", passing=True)
 
 

@@ -78,7 +78,7 @@ class FolderObservatory:
         return RawPhotometry(tables=tuple(parts), provenance=_provenance(paths, request))
 
     def _of(self, name: str, aliases: Sequence[str]) -> list[Path]:
-        words = {word for one in (name, *aliases) for word in (one, one.replace(" ", "_"))}
+        words = {word for label in (name, *aliases) for word in (label, label.replace(" ", "_"))}
         return sorted(path for word in words for path in self._files.get(word, ()))
 
     @cached_property

@@ -139,14 +139,14 @@ class TESSObservatory:
         ra, dec, radius = request["ra"], request["dec"], request["radius"]
         asked = {"ra": ra, "dec": dec, "radius": radius / 3600}
         rows = invoke(self.client, self.url, "Mast.Catalogs.Tic.Cone", asked, keep)
-        found = []
+        candidates = []
         for row in rows:
             distance = float(separation_arcsec(row["ra"], row["dec"], ra, dec))
             gaia = row.get("GAIAmag") if "mag" in request else None
             differs = gaia is not None and abs(gaia - request["mag"]) > request["max_mag_difference"]
             if distance <= radius and not differs:
-                found.append((distance, str(row["ID"])))
-        return min(found)[1] if found else ""
+                candidates.append((distance, str(row["ID"])))
+        return min(candidates)[1] if candidates else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,15 +277,15 @@ def _tess_files(client: Client, url: str, number: str, keep: str) -> list[File]:
         {"paramName": "provenance_name", "values": ["SPOC", "TESS-SPOC", "QLP"]},
     ]
     rows = invoke(client, url, "Mast.Caom.Filtered", {"columns": "*", "filters": filters}, keep)
-    found = []
+    files = []
     for product in products(client, url, rows, keep):
         name = str(product["productFilename"])
         kind = _tess_kind(name)
         sector = re.search(r"[-_]s(\d{4})", name)
         if kind and sector:
             part = str(int(sector[1])).zfill(4)
-            found.append(File(kind=kind, part=part, name=name, uri=product["dataURI"], size=product.get("size")))
-    return found
+            files.append(File(kind=kind, part=part, name=name, uri=product["dataURI"], size=product.get("size")))
+    return files
 
 
 def _tess_kind(name: str) -> str:

@@ -128,10 +128,10 @@ def _with_observatory(recipe: Recipe, name: str, reader: Observatory) -> Recipe:
     return changed
 
 
-def adopted_text(found: Adopted) -> str:
+def adopted_text(adopted: Adopted) -> str:
     """What became of a folder, for people."""
     line = (
-        f"{found.observatory}: {found.taken} source(s) taken over, {found.there} were there before, "
-        f"{found.without_file} have no file"
+        f"{adopted.observatory}: {adopted.taken} source(s) taken over, {adopted.there} were there before, "
+        f"{adopted.without_file} have no file"
     )
-    return "\n".join([line, *(f"failed: {sentence}" for sentence in found.failed[:10])])
+    return "\n".join([line, *(f"failed: {sentence}" for sentence in adopted.failed[:10])])

@@ -92,7 +92,7 @@ def explain(
         Says of an observatory and a source's row what changed in its request; see `retriever.pipeline.asked`.
     """
     wanted = needs(recipe, inventory.states, choice, {})
-    found = []
+    previews = []
     changed: dict[Key, list[str]] = {}
     for name, stage in recipe.nodes():
         key = name, stage.name
@@ -125,9 +125,9 @@ def explain(
                 preview.reasons = changed.get(key) or ["nothing was made yet"]
         if preview.undecided:
             preview.reasons.append(f"raw data fetched again first, and then compared: {_sources(preview.undecided)}")
-        found.append(preview)
+        previews.append(preview)
     order = [*recipe.surveys, JOINT]
-    return sorted(found, key=lambda preview: order.index(preview.observatory))
+    return sorted(previews, key=lambda preview: order.index(preview.observatory))
 
 
 _NAMED = {"observatory": "observatories", "reducer": "reducers"}
@@ -214,17 +214,17 @@ def _made_from_other_raw(
     sources: SourceTable, raw: Products, products: Products, asked: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Sources that have a product of an earlier answer of the survey and of the present catalog row."""
-    found = np.zeros(len(sources), np.bool_)
+    is_made = np.zeros(len(sources), np.bool_)
     if not asked.any():
-        return found
+        return is_made
     row_of = {str(sources.name[row]): row for row in np.flatnonzero(asked).tolist()}
     pairs = [(row_of[name], entry) for entry, name in enumerate(raw.names()) if name in row_of]
     if not pairs:
-        return found
+        return is_made
     rows = np.array([row for row, _ in pairs])
     inputs = join_digests(raw.digest_of(np.array([entry for _, entry in pairs])), sources.digests[rows])
-    found[rows[np.isin(inputs, products.input)]] = True
-    return found
+    is_made[rows[np.isin(inputs, products.input)]] = True
+    return is_made
 
 
 def _count(flags: NDArray[np.bool_]) -> int:

@@ -105,15 +105,15 @@ def _try_survey(recipe: Recipe, name: str, source: Source, stages: tuple[str, ..
         Inputs(load=_nothing_to_load, load_joined=_nothing_to_load),
         lambda stage, what: made.update({stage.name: what}),
     )  # fmt: skip
-    found: dict[str, object] = {}
+    results: dict[str, object] = {}
     for stage in map(recipe.stages.__getitem__, names):
         what = made[stage.name]
         if what.message[0]:
-            return {**found, "failed": what.message[0]}
+            return {**results, "failed": what.message[0]}
         if what.outcome[0] not in (Outcome.DONE, Outcome.EMPTY) or (what.outcome[0] == Outcome.EMPTY and stage.inputs):
             break
-        found |= _shown(stage, what.tables)
-    return found
+        results |= _shown(stage, what.tables)
+    return results
 
 
 def _possible(recipe: Recipe, stages: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def _nothing_to_load(stage: Stage, port: str) -> NoReturn:
 
 def _shown(stage: Stage, tables: Tables) -> dict[str, object]:
     """Declared tables of a stage as rows; what came from an archive with its provenance."""
-    found: dict[str, object] = {}
+    content: dict[str, object] = {}
     for table in stage.tables:
         columns = {name: column for name, column in tables[table.name].items() if name != "source"}
         shown = [spec.name for spec in table.columns] if table.columns else list(columns)
@@ -140,18 +140,18 @@ def _shown(stage: Stage, tables: Tables) -> dict[str, object]:
             dict(zip(shown, row, strict=True)) for row in zip(*(columns[name].tolist() for name in shown), strict=True)
         ]
         if table.name == "raw_index":
-            found["raw"] = _raw(rows, tables)
+            content["raw"] = _raw(rows, tables)
         elif table.extensible:
             units = tables[f"{table.name}.units"]
             unit_of = dict(zip(units["name"].tolist(), units["unit"].tolist(), strict=True))
             values = {name.removeprefix("p."): value for row in rows for name, value in row.items()}
-            found[table.name] = {name: f"{value} {unit_of.get(name, '')}".strip() for name, value in values.items()}
+            content[table.name] = {name: f"{value} {unit_of.get(name, '')}".strip() for name, value in values.items()}
         else:
-            found[table.name] = rows
+            content[table.name] = rows
     if "dropped" in tables:
         dropped = tables["dropped"]
-        found["dropped"] = dict(zip(dropped["reason"].tolist(), dropped["n_rows"].tolist(), strict=True))
-    return found
+        content["dropped"] = dict(zip(dropped["reason"].tolist(), dropped["n_rows"].tolist(), strict=True))
+    return content
 
 
 def _raw(rows: list[dict[str, Any]], tables: Tables) -> dict[str, object]:

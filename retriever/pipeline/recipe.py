@@ -87,23 +87,23 @@ class Recipe:
 
     def upstream(self, observatory: str, stage: Stage) -> list[tuple[str, Stage]]:
         """What a stage of an observatory takes from: observatory and stage."""
-        found = []
+        nodes = []
         for other in self.stages.upstream(stage):
             names = self.observatories(other) if stage.joins_surveys or other.joins_surveys else (observatory,)
-            found += [(name, other) for name in names]
-        return found
+            nodes += [(name, other) for name in names]
+        return nodes
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, dict[str, object]]]:
         """What goes into the key of each stage, by observatory and stage; plain data."""
-        found: dict[str, dict[str, dict[str, object]]] = {}
+        manifests: dict[str, dict[str, dict[str, object]]] = {}
         for name, stage in self.nodes():
             upstream = {
-                f"{other_name} {other.name}".strip(): canonical_hash(found[other_name][other.name])
+                f"{other_name} {other.name}".strip(): canonical_hash(manifests[other_name][other.name])
                 for other_name, other in self.upstream(name, stage)
             }
-            found.setdefault(name, {})[stage.name] = self._manifest(name, stage, upstream)
-        return found
+            manifests.setdefault(name, {})[stage.name] = self._manifest(name, stage, upstream)
+        return manifests
 
     def _manifest(self, name: str, stage: Stage, upstream: Mapping[str, str]) -> dict[str, object]:
         components = self.components(name)
@@ -154,15 +154,15 @@ class Recipe:
     @cached_property
     def code(self) -> dict[str, dict[str, dict[str, str]]]:
         """Hash of each definition that a stage can reach, by observatory and stage."""
-        found: dict[str, dict[str, dict[str, str]]] = {}
+        hashes: dict[str, dict[str, dict[str, str]]] = {}
         known: dict[tuple[str, ...], dict[str, str]] = {}
         for name, stage in self.nodes():
             if stage.root != "data":
                 roots = tuple(self._definitions(name, stage))
                 if roots not in known:
                     known[roots] = code_of(*roots, versioned=roots[:1] if stage.version else ())
-                found.setdefault(name, {})[stage.name] = known[roots]
-        return found
+                hashes.setdefault(name, {})[stage.name] = known[roots]
+        return hashes
 
     @property
     def roots(self) -> dict[str, Path]:

@@ -105,5 +105,6 @@ def count_rows(folder: Path) -> dict[str, int]:
 def differences(environments: Sequence[Mapping[str, str]]) -> list[str]:
     """What differs between environments, a sentence each."""
     return [
-        f"{key} {' and '.join(sorted({str(one.get(key)) for one in environments}))}" for key in differing(environments)
+        f"{key} {' and '.join(sorted({str(environment.get(key)) for environment in environments}))}"
+        for key in differing(environments)
     ]

@@ -239,14 +239,14 @@ def environment() -> dict[str, str]:
         "pyvo",
         "httpx",
     )
-    found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
-    found["simd"] = _simd()
+    record = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
+    record["simd"] = _simd()
     for name in packages:
         try:
-            found[name] = importlib.metadata.version(name)
+            record[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            record[name] = "not installed"
+    return record
 
 
 def _simd() -> str:

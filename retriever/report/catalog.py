@@ -52,9 +52,9 @@ def info(sources: SourceTable) -> dict[str, object]:
     }
 
 
-def info_text(found: Mapping[str, object]) -> str:
+def info_text(info: Mapping[str, object]) -> str:
     """What a catalog is, for people."""
-    return "\n".join(f"{key.replace('_', ' '):>18}  {_told(value)}" for key, value in found.items() if value)
+    return "\n".join(f"{key.replace('_', ' '):>18}  {_text(value)}" for key, value in info.items() if value)
 
 
 def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) -> list[dict[str, object]]:
@@ -83,10 +83,10 @@ def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) 
     if not Path(path).exists():
         raise CatalogError(f"there is no file {path}; give a table with the columns name, ra and dec")
     other = FileCatalog(path=path).load()
-    found = match(sources, other, radius_arcsec, year)
+    matched = match(sources, other, radius_arcsec, year)
     return [
         {"name": str(sources.name[a]), "other": str(other.name[b]), "distance_arcsec": round(d, 3)}
-        for a, b, d in zip(found.first.tolist(), found.second.tolist(), found.distance.tolist(), strict=True)
+        for a, b, d in zip(matched.first.tolist(), matched.second.tolist(), matched.distance.tolist(), strict=True)
     ]
 
 
@@ -95,7 +95,7 @@ def rows_text(rows: list[dict[str, object]]) -> str:
     if not rows:
         return "none"
     return "\n".join(
-        "  ".join(f"{key} {_told(value)}" for key, value in row.items() if value not in ("", [], {})) for row in rows
+        "  ".join(f"{key} {_text(value)}" for key, value in row.items() if value not in ("", [], {})) for row in rows
     )
 
 
@@ -106,9 +106,9 @@ def _row(sources: SourceTable, row: int) -> dict[str, object]:
     return {"name": source.name, **known, "band": source.band, "aliases": list(source.aliases), **source.extra}
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.8g}"
     if isinstance(value, list):
-        return ", ".join(_told(one) for one in value)
+        return ", ".join(_text(item) for item in value)
     return str(value)

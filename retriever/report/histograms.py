@@ -45,7 +45,7 @@ class FreshCounts:
 
     def segment_ids(self, segments: SegmentRows) -> set[int]:
         """Ids of the segments that were counted."""
-        return {number for number, one in segments.items() if one[1] in self.sources}
+        return {number for number, segment in segments.items() if segment[1] in self.sources}
 
     def add_to(
         self,

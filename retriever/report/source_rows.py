@@ -108,11 +108,11 @@ def product_rows(
         len(stages) - len(set(stages) & _stages_of_groups(version))
         for stages in version.manifest["inputs"]["stage_keys"].values()
     )
-    found = _rows_at(version, "products", at, n, sources, columns)
-    if found and "segment" not in found[0]:
+    rows = _rows_at(version, "products", at, n, sources, columns)
+    if rows and "segment" not in rows[0]:
         places = _rows_at(version, "segments", at, n, sources, columns)
-        found = [row | place for row, place in zip(found, places, strict=True)]
-    return [row for row in found if observatory is None or row["observatory"] in (observatory, "")]
+        rows = [row | place for row, place in zip(rows, places, strict=True)]
+    return [row for row in rows if observatory is None or row["observatory"] in (observatory, "")]
 
 
 def _stages_of_groups(version: VersionFolder) -> set[str]:
@@ -123,7 +123,7 @@ def _rows_at(
     version: VersionFolder, table: str, at: int, n: int, end: int, columns: Sequence[str] | None
 ) -> list[dict[str, Any]]:
     """Every n-th row of a table before some end, beginning with one."""
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     with version.open_table(table) as file:
         wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
         first = 0
@@ -132,6 +132,6 @@ def _rows_at(
             rows = np.arange(first, min(first + size, end))
             inside = rows[rows % n == at] - first
             if inside.size:
-                found += file.read_row_group(group, columns=wanted).take(arrow_array(inside)).to_pylist()
+                records += file.read_row_group(group, columns=wanted).take(arrow_array(inside)).to_pylist()
             first += size
-    return found
+    return records

@@ -16,13 +16,13 @@ __all__ = ["versions", "versions_text", "where", "where_text"]
 
 def versions(database: Database, outputs: Path) -> list[dict[str, Any]]:
     """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
-    found = queries.versions(database)
-    flat = {version["name"]: flat_parameters(version["inputs"]) for version in found}
+    records = queries.versions(database)
+    flat = {version["name"]: flat_parameters(version["inputs"]) for version in records}
     differ = {
-        project: differing([flat[version["name"]] for version in found if version["project"] == project])
-        for project in {version["project"] for version in found}
+        project: differing([flat[version["name"]] for version in records if version["project"] == project])
+        for project in {version["project"] for version in records}
     }
-    return [_version_row(version, flat[version["name"]], differ[version["project"]], outputs) for version in found]
+    return [_version_row(version, flat[version["name"]], differ[version["project"]], outputs) for version in records]
 
 
 def _version_row(
@@ -51,12 +51,12 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def versions_text(found: list[dict[str, Any]]) -> str:
+def versions_text(rows: list[dict[str, Any]]) -> str:
     """Versions for people."""
-    if not found:
+    if not rows:
         return "no versions yet; make one with: retriever run"
     lines = []
-    for row in found:
+    for row in rows:
         counts = ", ".join(f"{count} {name}" for name, count in row["counts"].items())
         lines.append(f"{row['version']}  {row['state']}  {row['created']}")
         lines.append(f"    {counts}")
@@ -73,7 +73,7 @@ def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str,
         When nothing is known of such a source.
     """
     names = queries.source_names(database, name) or [name]
-    products = [{"source": one, **product} for one in names for product in queries.products_of(database, one)]
+    products = [{"source": source, **product} for source in names for product in queries.products_of(database, source)]
     if not products:
         raise StoreError(f"nothing is known of a source {name!r} in {outputs}; see sources.parquet in a version folder")
     rows = []
@@ -98,10 +98,10 @@ def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str,
     return {"name": name, "products": rows}
 
 
-def where_text(found: Mapping[str, Any]) -> str:
+def where_text(result: Mapping[str, Any]) -> str:
     """A source's products for people."""
     lines = []
-    for row in found["products"]:
+    for row in result["products"]:
         lines.append(f"{row['source']}  {row['observatory']}  {row['stage']}  {row['outcome']}  {row['rows']} rows")
         if row["file"]:
             lines.append(

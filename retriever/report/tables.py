@@ -165,17 +165,17 @@ def write_lightcurves(path: Path, of_observatories: Mapping[str, LightcurveSet])
 
 
 def _state_digest(counted: Counted) -> str:
-    state = {
+    content = {
         name: {
             stage: [
-                one.outcome.tobytes(), one.row.tobytes(), one.input.tobytes(),
-                *_places_of(one.segment, counted.segments),
+                state.outcome.tobytes(), state.row.tobytes(), state.input.tobytes(),
+                *_places_of(state.segment, counted.segments),
             ]
-            for stage, one in of_stages.items()
+            for stage, state in of_stages.items()
         }
         for name, of_stages in counted.states.items()
     }  # fmt: skip
-    return canonical_hash([counted.sources.digest, state])
+    return canonical_hash([counted.sources.digest, content])
 
 
 def _places_of(segment: NDArray[np.int64], segments: Mapping[int, tuple[str, str, int, str]]) -> tuple[Any, bytes]:
@@ -216,31 +216,31 @@ def _source_columns(sources: SourceTable, names_of: Mapping[int, tuple[str, ...]
 
 def _nodes(counted: Counted) -> Iterator[tuple[str, str, Any, Any]]:
     """Observatory, stage, state and names of its items: those of sources first, then those of groups."""
-    nodes = [(name, stage, one) for name, of_stages in counted.states.items() for stage, one in of_stages.items()]
-    for name, stage, one in sorted(nodes, key=lambda node: node[2].groups is not None):
-        yield name, stage, one, counted.sources.name if one.groups is None else one.groups.names
+    nodes = [(name, stage, state) for name, of_stages in counted.states.items() for stage, state in of_stages.items()]
+    for name, stage, state in sorted(nodes, key=lambda node: node[2].groups is not None):
+        yield name, stage, state, counted.sources.name if state.groups is None else state.groups.names
 
 
 def _products(counted: Counted) -> Iterator[dict[str, Any]]:
     words = np.array([outcome.name.lower() for outcome in Outcome])
-    for name, stage, one, items in _nodes(counted):
+    for name, stage, state, items in _nodes(counted):
         n = len(items)
         yield {
             "source": items,
             "observatory": np.full(n, name),
             "stage": np.full(n, stage),
-            "outcome": words[one.outcome],
-            "rows": one.n_rows,
-            "digest": np.where(one.segment >= 0, one.digest, b"").astype(np.str_),
-            "message": [one.message.get(k, "") for k in range(n)],
+            "outcome": words[state.outcome],
+            "rows": state.n_rows,
+            "digest": np.where(state.segment >= 0, state.digest, b"").astype(np.str_),
+            "message": [state.message.get(k, "") for k in range(n)],
         }
 
 
 def _places(counted: Counted) -> Iterator[dict[str, Any]]:
     """Where the products lie: row for row as in `products.parquet`."""
-    for _, _, one, _ in _nodes(counted):
-        paths = {k: "/".join(counted.segments[k][:2]) for k in np.unique(one.segment).tolist() if k >= 0}
-        yield {"segment": [paths.get(k, "") for k in one.segment.tolist()], "source_row": one.row}
+    for _, _, state, _ in _nodes(counted):
+        paths = {k: "/".join(counted.segments[k][:2]) for k in np.unique(state.segment).tolist() if k >= 0}
+        yield {"segment": [paths.get(k, "") for k in state.segment.tolist()], "source_row": state.row}
 
 
 def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, "pa.Array"], dict[str, str]]:
@@ -251,10 +251,10 @@ def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, "pa.Arr
     for name, of_stages in counted.states.items():
         if stage not in of_stages:
             continue
-        one = of_stages[stage]
-        items = counted.sources.name if one.groups is None else one.groups.names
-        places = _Places(one.segment, one.row)
-        ids = np.unique(one.segment[one.segment >= 0]).tolist()
+        state = of_stages[stage]
+        items = counted.sources.name if state.groups is None else state.groups.names
+        places = _Places(state.segment, state.row)
+        ids = np.unique(state.segment[state.segment >= 0]).tolist()
         for chunk in counted.rows(table, ids):
             which = places.find(chunk["segment_id"], chunk["source_row"])
             kept = which >= 0

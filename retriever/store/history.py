@@ -20,7 +20,7 @@ def record_version(
     stages: Iterable[int],
     created: datetime | None = None,
 ) -> int:
-    """Write down a version, made now or at a time of the past, and the stages it stands on; gives its id."""
+    """Record a version, created now or at a past time, and the stages it uses; gives its id."""
     with database.writing() as connection:
         row = connection.execute(
             select(models.Version.id, models.Version.hash).where(models.Version.name == name)

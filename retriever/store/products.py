@@ -120,10 +120,10 @@ class Products:
 
     def among(self, wanted: Set[str]) -> set[str]:
         """Those of some names that any product is of."""
-        found: set[str] = set()
+        present: set[str] = set()
         for packed in self.packed_names:
-            found |= wanted & set(packed.decode().split("\0"))
-        return found
+            present |= wanted & set(packed.decode().split("\0"))
+        return present
 
     def names(self) -> list[str]:
         """Names of the sources."""
@@ -164,15 +164,15 @@ class InputIndex:
     def latest(self, products: Products) -> NDArray[np.int64]:
         """Entry of the product that counts for each input; −1 where there is none."""
         known = np.flatnonzero((products.outcome != Outcome.BLOCKED) & products.inputs.any(axis=1))
-        found = np.full(self._order.size, -1, np.int64)
-        if known.size == 0 or found.size == 0:
-            return found
+        entries = np.full(self._order.size, -1, np.int64)
+        if known.size == 0 or entries.size == 0:
+            return entries
         at = np.searchsorted(self._heads, products.inputs[known, 0].astype(np.uint64))
         place = self._order[np.minimum(at, self._order.size - 1)]
         same = (self._wanted[place] == products.inputs[known]).all(axis=1)
         # entries come in their order: of two for one input the later is written last
-        found[place[same]] = known[same]
-        return found
+        entries[place[same]] = known[same]
+        return entries
 
 
 def latest(inputs: Digests, products: Products) -> NDArray[np.int64]:

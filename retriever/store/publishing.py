@@ -140,7 +140,7 @@ def _insert_segments(
     files = {batch.file.path: (batch.file, batch) for batch in batches if batch.file is not None}
     query = select(models.Segment.path, models.Segment.id).where(models.Segment.path.in_(files))
     ids = {row.path: row.id for row in connection.execute(query)}
-    fresh = {path: found for path, found in files.items() if path not in ids}
+    fresh = {path: entry for path, entry in files.items() if path not in ids}
     if not fresh:
         return ids
     now = datetime.now(UTC)
@@ -209,10 +209,10 @@ def indexed_columns(table: Table, columns: Columns) -> dict[str, Array | list[st
 
 def _existing(connection: Connection, table: Table) -> RowTable:
     """The database's table of a declared one, made if a stage of the project has it for the first time."""
-    found = models.row_table(table)
+    row_table = models.row_table(table)
     if not GRAPH.declares(table):
-        found.create(connection, checkfirst=True)
-    return found
+        row_table.create(connection, checkfirst=True)
+    return row_table
 
 
 def _insert_rows(connection: Connection, table: RowTable, of_segments: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
@@ -253,14 +253,14 @@ def _dialect(name: str) -> ModuleType:
 def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int]) -> list[Batch]:
     """Batches without the products that are there already."""
     already: dict[int, set[bytes]] = {}
-    found = []
+    remaining = []
     for batch in batches:
         stage_id = stage_ids[batch.stage_key]
         if stage_id not in already:
             already[stage_id] = made(Products.unpack(packed_of(connection, stage_id)))
         sources = without_made(batch.tables["sources"], already[stage_id])
-        found.append(replace(batch, tables={**batch.tables, "sources": sources}))
-    return found
+        remaining.append(replace(batch, tables={**batch.tables, "sources": sources}))
+    return remaining
 
 
 def _json_rows(columns: Columns, n: int) -> list[str]:

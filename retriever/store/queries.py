@@ -46,17 +46,17 @@ __all__ = [
 def versions(database: Database) -> list[dict[str, Any]]:
     """All versions with their last run, oldest first."""
     with database.reading() as connection:
-        found = [dict(row._mapping) for row in connection.execute(select(models.Version.__table__))]
+        rows = [dict(row._mapping) for row in connection.execute(select(models.Version.__table__))]
         last: dict[int, dict[str, object]] = {}
         for row in connection.execute(select(models.Run.__table__).order_by(models.Run.started)):
             last[row.version_id] = dict(row._mapping)
-    for version in found:
+    for version in rows:
         version["last_run"] = last.get(version["id"])
-    return sorted(found, key=lambda version: (version["created"], version["id"]))
+    return sorted(rows, key=lambda version: (version["created"], version["id"]))
 
 
 def stage_ids_of(database: Database, version: str, stage: str | None = None) -> list[int]:
-    """Ids of the stages that a version stands on; of one stage, where one is named."""
+    """Ids of the stages that a version uses; only of the named stage, if one is named."""
     v, vs, s = models.Version, models.VersionStage, models.Stage
     query = select(s.id).join(vs, vs.stage_id == s.id).join(v, v.id == vs.version_id).where(v.name == version)
     if stage is not None:
@@ -112,10 +112,12 @@ def environments_of(database: Database, stage_ids: Iterable[int]) -> list[dict[s
     with database.reading() as connection:
         made_by = select(g.run).where(g.stage_id.in_(list(stage_ids)))
         summaries = list(connection.scalars(select(r.summary).where(r.name.in_(made_by))))
-    found = {
-        json.dumps(one["environment"], sort_keys=True): one["environment"] for one in summaries if "environment" in one
+    environments = {
+        json.dumps(summary["environment"], sort_keys=True): summary["environment"]
+        for summary in summaries
+        if "environment" in summary
     }
-    return [found[key] for key in sorted(found)]
+    return [environments[key] for key in sorted(environments)]
 
 
 def segments_named(database: Database, name: str) -> list[dict[str, Any]]:
@@ -127,17 +129,17 @@ def segments_named(database: Database, name: str) -> list[dict[str, Any]]:
 
 
 def products_of(database: Database, name: str) -> list[dict[str, Any]]:
-    """Products of a source that count, with stage, segment and the versions that stand on their stage."""
+    """Current products of a source, with stage, segment and the versions that use their stage."""
     p, s, g = models.Product, models.Stage, models.Segment
     query = select(p.id, p.stage_id, *packed_columns()).order_by(p.stage_id, p.id)
     with database.reading() as connection:
         held = query.where(_holds(database.engine.dialect.name, p.names, name_needle(name)))
         latest: dict[tuple[int, bytes], dict[str, Any]] = {}
         for row in connection.execute(held):
-            for one in _entries_of(name, Products.unpack([packed(row)])):
-                latest[row.stage_id, one["input"]] = {**one, "stage_id": row.stage_id}
+            for entry in _entries_of(name, Products.unpack([packed(row)])):
+                latest[row.stage_id, entry["input"]] = {**entry, "stage_id": row.stage_id}
         stages = {row.id: row for row in connection.execute(select(s.__table__))}
-        ids = {one["segment_id"] for one in latest.values()}
+        ids = {entry["segment_id"] for entry in latest.values()}
         segments = {row.id: row for row in connection.execute(select(g.id, g.root, g.path, g.run).where(g.id.in_(ids)))}
         of_stage: dict[int, list[str]] = {}
         pairs = select(models.VersionStage.stage_id, models.Version.name).join(
@@ -145,19 +147,19 @@ def products_of(database: Database, name: str) -> list[dict[str, Any]]:
         )
         for stage_id, version in connection.execute(pairs):
             of_stage.setdefault(stage_id, []).append(version)
-    found = []
-    for one in latest.values():
-        stage, segment = stages[one["stage_id"]], segments.get(one["segment_id"])
-        found.append(
+    rows = []
+    for entry in latest.values():
+        stage, segment = stages[entry["stage_id"]], segments.get(entry["segment_id"])
+        rows.append(
             {
-                **one,
-                "input": one["input"].decode(),
+                **entry,
+                "input": entry["input"].decode(),
                 **{key: getattr(stage, key) for key in ("stage", "observatory", "survey", "key")},
                 **{key: getattr(segment, key, "") for key in ("root", "path", "run")},
-                "versions": sorted(of_stage.get(one["stage_id"], [])),
+                "versions": sorted(of_stage.get(entry["stage_id"], [])),
             }
         )
-    return found
+    return rows
 
 
 def _holds(dialect_name: str, column: InstrumentedAttribute[bytes], needle: bytes) -> ColumnElement[bool]:
@@ -168,17 +170,17 @@ def _holds(dialect_name: str, column: InstrumentedAttribute[bytes], needle: byte
 
 
 def _entries_of(name: str, products: Products) -> Iterator[dict[str, Any]]:
-    for entry, one in enumerate(products.names()):
-        if one == name and products.outcome[entry] not in (Outcome.BLOCKED, Outcome.PENDING):
-            lies = products.segment[entry] != NOWHERE
+    for entry, held in enumerate(products.names()):
+        if held == name and products.outcome[entry] not in (Outcome.BLOCKED, Outcome.PENDING):
+            is_stored = products.segment[entry] != NOWHERE
             yield {
                 "input": bytes(products.input[entry]),
                 "outcome": int(products.outcome[entry]),
                 "digest": products.digest[entry].decode(),
                 "n_rows": int(products.n_rows[entry]),
                 "message": products.message.get(entry, ""),
-                "segment_id": int(products.segment[entry]) if lies else None,
-                "source_row": int(products.row[entry]) if lies else None,
+                "segment_id": int(products.segment[entry]) if is_stored else None,
+                "source_row": int(products.row[entry]) if is_stored else None,
             }
 
 
@@ -196,7 +198,7 @@ def segments(database: Database, stage_ids: Iterable[int]) -> dict[int, tuple[st
 
 
 def last_segments(database: Database, project: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Root and path of the last segment that versions of a project stand on, by observatory and stage."""
+    """Root and path of the last segment that versions of a project use, by observatory and stage."""
     v, vs, s, g = models.Version, models.VersionStage, models.Stage, models.Segment
     last = (
         select(s.observatory, s.stage, func.max(g.id).label("id"))
@@ -264,17 +266,17 @@ def known_paths(database: Database, root: str) -> set[str]:
 
 def rows(database: Database, table: Table, segment_ids: Sequence[int]) -> Iterator[Columns]:
     """Rows of a declared table in some segments, as arrays by column, some dozens of segments at a time."""
-    found_table = models.row_table(table)
-    kinds = {column.name: column.type.python_type for column in found_table.columns}
+    model = models.row_table(table)
+    kinds = {column.name: column.type.python_type for column in model.columns}
     with database.reading() as connection:
-        if not GRAPH.declares(table) and not inspect(connection).has_table(found_table.name):
+        if not GRAPH.declares(table) and not inspect(connection).has_table(model.name):
             return
         for start in range(0, len(segment_ids), 50):
             some = segment_ids[start : start + 50]
-            query = select(found_table).where(found_table.c.segment_id.in_(some))
-            found = connection.execute(query.order_by(found_table.c.segment_id, found_table.c.row)).all()
-            if found:
-                columns = zip(kinds.items(), zip(*found, strict=True), strict=True)
+            query = select(model).where(model.c.segment_id.in_(some))
+            records = connection.execute(query.order_by(model.c.segment_id, model.c.row)).all()
+            if records:
+                columns = zip(kinds.items(), zip(*records, strict=True), strict=True)
                 # SQLite keeps NaN as NULL; a float made of None is NaN again
                 yield {
                     name: np.array(values, dtype=object if kind is str else kind) for (name, kind), values in columns

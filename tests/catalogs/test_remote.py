@@ -58,8 +58,8 @@ def test_a_mirror_stands_in(server, tmp_path) -> None:
     other = TAPServer(server.archive, {"gaiadr3.gaia_source": STARS}, path="/mirror")
     server.archive.fault = lambda request, before: "503" if request.path.startswith("/tap/") else ""
     assert len(gaia(server, tmp_path, ids=[11], mirrors=[other.url]).load()) == 1
-    (story,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert story["address"].endswith("/mirror")
+    (provenance,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert provenance["address"].endswith("/mirror")
 
 
 def test_what_was_downloaded_is_frozen_and_used_from_then_on(server, tmp_path) -> None:
@@ -68,10 +68,11 @@ def test_what_was_downloaded_is_frozen_and_used_from_then_on(server, tmp_path) -
     again = gaia(server, tmp_path, ids=[11, 12]).load()
     offline = gaia(server, tmp_path, ids=[11, 12], client={"offline": True}).load()
     assert len(server.archive.seen) == count and first.digest == again.digest == offline.digest
-    (table,), (story,) = tmp_path.glob("gaia_*.parquet"), tmp_path.glob("gaia_*.json")
-    told = json.loads(story.read_text())
-    assert table.stem == story.stem and told["rows"] == 2 and told["digest"].startswith(table.stem.split("_")[1])
-    assert "SELECT source_id" in told["request"]["query"] and told["reference"] and told["fetched"]
+    (table,), (path,) = tmp_path.glob("gaia_*.parquet"), tmp_path.glob("gaia_*.json")
+    provenance = json.loads(path.read_text())
+    assert table.stem == path.stem and provenance["rows"] == 2
+    assert provenance["digest"].startswith(table.stem.split("_")[1])
+    assert "SELECT source_id" in provenance["request"]["query"] and provenance["reference"] and provenance["fetched"]
     with pytest.raises(CatalogError, match="not on disk"):
         gaia(server, tmp_path, ids=[13], client={"offline": True}).load()
 
@@ -92,9 +93,9 @@ def test_the_address_counts_where_no_release_does(server, tmp_path) -> None:
 def test_a_file_frozen_before_addresses_counted_is_used_if_it_came_from_there(server, tmp_path) -> None:
     gaia(server, tmp_path, ids=[11]).load()
     (path,) = tmp_path.glob("gaia_*.json")
-    story = json.loads(path.read_text())
-    del story["request"]["release"]
-    path.write_text(json.dumps(story))
+    provenance = json.loads(path.read_text())
+    del provenance["request"]["release"]
+    path.write_text(json.dumps(provenance))
     count = len(server.archive.seen)
     gaia(server, tmp_path, ids=[11]).load()
     assert len(server.archive.seen) == count

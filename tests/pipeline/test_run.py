@@ -269,7 +269,7 @@ def test_a_changed_local_file_makes_its_source_pending(retriever, stand) -> None
     folder = version_folder(stand / "outputs")
     os.utime(stand / "lcs" / "a.csv", ns=(1, 1))
     retriever(*words)
-    assert computed(folder) == {**nothing(), "download": 1}  # read again, the same: nothing stands on it anew
+    assert computed(folder) == {**nothing(), "download": 1}  # read again, the same: nothing else is computed again
     (stand / "lcs" / "b.csv").write_text("mjd,mag,magerr,filter\n1,17,0.1,r\n3,17.1,0.1,r\n4,17.1,0.1,r\n")
     retriever(*words)
     assert computed(folder) == {"download": 1, "reduce": 1, "analyze": 1, "simulate": 1}
