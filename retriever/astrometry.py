@@ -1,6 +1,6 @@
 """Positions on the sky: proper motion, offsets, separations. Correct at the poles and across RA 0.
 
-Everything goes through unit vectors, since differences of right ascension fail just where it matters.
+All calculations use unit vectors, because differences of right ascension fail at the poles and across RA 0.
 """
 
 import re
@@ -32,7 +32,7 @@ def julian_year(mjd: ArrayLike) -> Floats:
 
 
 def place_in(text: str) -> tuple[float, float] | None:
-    """Right ascension and declination in degrees, where a text is a place: two numbers in range.
+    """Right ascension and declination in degrees from a text of two numbers; None if it is not a position.
 
     Examples
     --------
@@ -49,8 +49,8 @@ def place_in(text: str) -> tuple[float, float] | None:
 def moved(ra: ArrayLike, dec: ArrayLike, pmra: ArrayLike, pmdec: ArrayLike, years: ArrayLike) -> tuple[Floats, Floats]:
     """Move positions by their proper motion, along great circles.
 
-    Radial motion and parallax are left out; both are far below an arc second for all known stars over a century
-    but the very nearest.
+    Radial motion and parallax are ignored. Over a century both are far below an arc second for all known stars
+    except the very nearest.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def offsets_arcsec(
     dec0: ArrayLike,
     spread: Callable[[Floats], Floats] = lambda values: values,
 ) -> tuple[Floats, Floats]:
-    """Offsets to the east and north of a reference position, on the plane that touches the sky there, in arcsec.
+    """Offsets to the east and north of a reference position, on the plane tangent to the sky there, in arcsec.
 
     Parameters
     ----------
     ra, dec, ra0, dec0
         Positions and reference, in degrees.
     spread
-        Makes one value for each position of one for each reference, where several positions share a reference.
+        Expands one value for each reference to one value for each position, if several positions share a reference.
 
     Examples
     --------

@@ -32,7 +32,7 @@ CONFIG_FOLDER = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.
 """The config tree: inside an installed package, or beside it in a checkout."""
 
 Config = DictConfig
-"""A composed config, for those who pass it on without knowing OmegaConf."""
+"""A composed config; modules that only pass it on need not import OmegaConf."""
 
 _PLAIN = ("project", "run", "store", "paths", "stages")
 _COMPONENTS = ("catalog", "quality", "finder", "analysis", "simulator", "executor")
@@ -62,7 +62,7 @@ def build_setup(config: DictConfig) -> Setup:
     ConfigError
         For unknown groups and keys, wrong types, secrets, and classes without the verb of their group.
     """
-    tree = {"stages": {}, **_resolved(config)}  # configs of versions made before had no stages of their own
+    tree = {"stages": {}, **_resolved(config)}  # configs of earlier versions have no group `stages`
     known = {*_PLAIN, *_COMPONENTS, *_NAMED}
     for key in tree:
         if key not in known:
@@ -90,7 +90,7 @@ def build_setup(config: DictConfig) -> Setup:
 
 
 def _named(project: object, observatories: Mapping[str, object]) -> Mapping[str, object]:
-    """The project's settings; one without a name is called by its observatories."""
+    """The project's settings; a project without a name is named after its observatories."""
     settings = _mapping(project, "project")
     if settings.get("name") is not None:
         return settings
@@ -164,7 +164,7 @@ def _dataclass_inside(hint: object) -> type | None:
 
 
 def _checked(hints: Mapping[str, object], values: Mapping[str, object], where: str) -> dict[str, object]:
-    """Values of the types that fields have; OmegaConf knows which may stand for which (5 is a float, 5.5 no int)."""
+    """Values of the types that fields have; OmegaConf decides which conversions it allows (5 to 5.0, not 5.5 to 5)."""
     schema = make_dataclass("Parameters", [(key, hint, field(default=MISSING)) for key, hint in hints.items()])
     try:
         checked: Any = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(schema), dict(values)))
@@ -183,7 +183,7 @@ def _class(target: str, verb: str, where: str) -> type:
         )
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a module of the user's may raise whatever it likes
+    except Exception as error:  # a user's module may raise anything
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
             f"{where}._target_: cannot import {module_name!r} ({reason}); put it into the current folder or install it"
@@ -266,7 +266,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def holds_password(text: str) -> bool:
-    """Whether a text is, or has in it, an address with a password.
+    """Whether a text contains an address with a password.
 
     Examples
     --------

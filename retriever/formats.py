@@ -82,7 +82,7 @@ def _read(file: File, path: Path, columns: Columns) -> RawTable:
         raise
     except FileNotFoundError:
         raise FileFormatError(f"there is no file {path}; check the path") from None
-    except Exception as error:  # the readers of broken files raise whatever they stumble over
+    except Exception as error:  # readers of broken files raise many kinds of errors
         raise FileFormatError(f"{path} cannot be read ({_first_line(error)}); fetch or make it again") from error
     for warning in caught:
         if "truncated" in str(warning.message):
@@ -334,7 +334,7 @@ def primary_header(path: Path) -> dict[str, object]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dict(fits.getheader(path, 0))
-    except Exception as error:  # the readers of broken files raise whatever they stumble over
+    except Exception as error:  # readers of broken files raise many kinds of errors
         raise FileFormatError(f"{path} is no FITS file ({_first_line(error)})") from error
 
 

@@ -1,8 +1,8 @@
 """The stages of a run, declared in one place. Keys, plan, tables, archives, counts and help are derived from here.
 
 A stage takes *ports* (kinds of products) and gives ports. It gets a port from the latest stage before it that gives it,
-so that a stage may refine what others take: one that takes and gives light curves stands between reduction and search
-without either knowing of it.
+so a stage can be inserted between others: one that takes and gives light curves comes between reduction and search,
+and neither of these changes.
 
 What a stage works on is its *unit*:
 
@@ -42,7 +42,7 @@ class Port:
     name
         What stages call it.
     tables
-        The tables that hold it in a segment; a name that ends in ``*`` stands for all that begin so.
+        The tables that hold it in a segment; a name that ends in ``*`` means all tables with this prefix.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Port:
 
 
 def never(components: Components) -> bool:
-    """No choice of components makes the stage do nothing."""
+    """The stage always does something, whatever its components."""
     return False
 
 
@@ -82,9 +82,9 @@ class Stage:
     seeded
         Whether its products depend on ``project.seed``.
     is_identity
-        Whether a choice of components makes it change nothing; then it is left out, and no key knows of it.
+        Whether it changes nothing with some components; it is then left out, also from the keys.
     version
-        Stands for what cannot be seen in the code of `run`, such as data files that it reads: count it up with them.
+        Covers what is not visible in the code of `run`, such as data files that it reads: increase it when they change.
     target
         Module and name that it is imported by, for a stage of a project's own.
     """
@@ -104,7 +104,7 @@ class Stage:
     target: str = ""
 
     def __reduce__(self) -> tuple[Callable[[str], "Stage"], tuple[str]]:
-        """Workers import a stage by its name: its functions need not be of a kind that can be sent."""
+        """Workers import a stage by its name, so its functions need not be picklable."""
         return (imported_stage, (self.target,)) if self.target else (built_in_stage, (self.name,))
 
     def __post_init__(self) -> None:
@@ -156,7 +156,7 @@ def imported_stage(target: str) -> Stage:
     module_name, _, name = target.rpartition(".")
     try:
         stage = getattr(importlib.import_module(module_name), name, None)
-    except Exception as error:  # a module of the user's may raise whatever it likes
+    except Exception as error:  # a user's module may raise anything
         raise ConfigError(
             f"cannot import the stage {target!r} ({type(error).__name__}: {error}); "
             "put its module into the current folder or install it"
@@ -196,7 +196,7 @@ class Graph:
         return table.name in {own.name for own in self.tables}
 
     def producers(self, stage: Stage) -> dict[str, Stage]:
-        """From which stage a stage takes each of its inputs.
+        """The stage that gives each input of a stage.
 
         Raises
         ------

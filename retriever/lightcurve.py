@@ -36,7 +36,7 @@ class TimeSystem:
     scale
         Time scale: "utc", "tdb", "tt", ...
     reference
-        Where the clock stands: "observer", "heliocenter" or "barycenter".
+        Where the clock is: "observer", "heliocenter" or "barycenter".
     point
         Which moment of the exposure is meant.
     """

@@ -19,7 +19,7 @@ class FileCatalog(TableCatalog):
     Parameters
     ----------
     path
-        The file: looked up where you stand, then in ``catalogs/``, then among retriever's samples.
+        The file: searched in the working directory, then in ``catalogs/``, then among retriever's samples.
     """
 
     path: str | None = field(default=None, metadata=NO_RESULT)
@@ -31,12 +31,12 @@ class FileCatalog(TableCatalog):
 
 
 def find_catalog(path: str | None) -> Path:
-    """A catalog's file: where the user stands, in their ``catalogs/``, or among retriever's samples.
+    """A catalog's file: in the working directory, in ``catalogs/``, or among retriever's samples.
 
     Raises
     ------
     CatalogError
-        When it is nowhere.
+        When there is no such file.
     """
     if not path:
         raise CatalogError("catalog.path is not given; name the catalog's file")

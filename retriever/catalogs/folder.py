@@ -13,12 +13,12 @@ __all__ = ["FolderCatalog"]
 
 @dataclass(frozen=True, kw_only=True)
 class FolderCatalog:
-    """The stars whose archive files lie in a folder, by their FITS headers.
+    """The stars of the archive files in a folder, from their FITS headers.
 
     Parameters
     ----------
     folder
-        Where the files are; folders below it count too.
+        Where the files are; subfolders are searched too.
     telescope
         "TESS" or "Kepler".
     """

@@ -1,4 +1,4 @@
-"""Downloaded catalogs on disk: a Parquet file each that is never changed, and beside it its provenance."""
+"""Downloaded catalogs on disk. Each is a Parquet file that never changes, with its provenance in a JSON file."""
 
 import hashlib
 import json
@@ -53,16 +53,16 @@ class FrozenCatalogs:
     Attributes
     ----------
     folder
-        Where they lie.
+        The folder.
     name
         First word of the files' names.
     request
-        What is asked for, as plain data; whoever asks the same gets the file that is there.
+        What is asked for, as plain data; the same request gives the file on disk.
     reference
         What to cite.
     before
-        The request as files of earlier versions state it, which left out the address, and under "address" the places
-        that such a file may have come from; None where nothing was left out.
+        The request in the form of earlier versions, which left out the address; its "address" lists the services that
+        such a file may have come from. None if nothing was left out.
     """
 
     folder: Path
@@ -72,16 +72,16 @@ class FrozenCatalogs:
     before: Mapping[str, Any] | None = None
 
     def get(self, client: Client, fetch: Callable[[Path], Fetched], key: str) -> tuple[Path, tuple[str, ...]]:
-        """The file of this request: that on disk, or a new one where there is none or it is to be refreshed.
+        """The file of this request. It is downloaded if it is not on disk or is older than `client.refresh`.
 
         Parameters
         ----------
         client
-            Says whether to ask at all (`offline`) and from what age on to ask again (`refresh`).
+            Its `offline` forbids downloads; its `refresh` is the age from which to download again.
         fetch
-            Downloads it; it is given a folder for files on the way.
+            Downloads it; it is given a folder for temporary files.
         key
-            Column that names its rows, to say what changed.
+            Column that identifies rows, used to report changes.
 
         Returns
         -------
@@ -93,7 +93,7 @@ class FrozenCatalogs:
         Raises
         ------
         CatalogError
-            When it is neither on disk nor to be had.
+            When it is not on disk and cannot be downloaded.
         """
         on_disk = self._newest()
         if on_disk is not None and (client.offline or not self._is_old(on_disk, client.refresh)):

@@ -1,6 +1,6 @@
 """Finding rows of catalogs by place: nearest row, cone, cross-match.
 
-Proper motion is applied; the poles and RA 0 are places like any other.
+Proper motion is applied. Positions at the poles and across RA 0 are handled.
 """
 
 from dataclasses import dataclass

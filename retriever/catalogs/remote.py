@@ -1,4 +1,4 @@
-"""Catalogs that archives have, by TAP: any query, any table of VizieR, Gaia."""
+"""Catalogs of archives, queried by TAP: any query, any table of VizieR, Gaia."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,15 +32,15 @@ class Cone:
             raise CatalogError("catalog.cone needs ra, dec and radius, in degrees")
 
     def adql(self, ra: str, dec: str) -> list[str]:
-        """The condition that columns lie in it."""
+        """The ADQL condition that a position is inside the circle."""
         if self.radius is None:
             return []
         return [f"1 = CONTAINS(POINT('ICRS', {ra}, {dec}), CIRCLE('ICRS', {self.ra!r}, {self.dec!r}, {self.radius!r}))"]
 
     def expression(self, ra: str, dec: str) -> list[str]:
-        """The same for `retriever.catalogs.where`: the chord between two points is bounded."""
+        """The same condition for `retriever.catalogs.where`: the chord to the centre has a largest length."""
         if self.ra is None or self.dec is None or self.radius is None:
-            return []  # one without the others was refused
+            return []  # __post_init__ refuses one without the others
         right, up = np.radians(self.ra), np.radians(self.dec)
         x, y, z = (
             float(component) for component in (np.cos(up) * np.cos(right), np.cos(up) * np.sin(right), np.sin(up))
@@ -62,7 +62,7 @@ class Box:
     dec_max: float | None = None
 
     def conditions(self, ra: str, dec: str) -> list[str]:
-        """The conditions that columns lie in it, in ADQL and for `retriever.catalogs.where` alike."""
+        """The conditions that a position is in range, valid in ADQL and for `retriever.catalogs.where`."""
         low = [f"{ra} >= {self.ra_min!r}"] if self.ra_min is not None else []
         high = [f"{ra} <= {self.ra_max!r}"] if self.ra_max is not None else []
         around_zero = self.ra_min is not None and self.ra_max is not None and self.ra_min > self.ra_max
@@ -73,14 +73,14 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class TAPCatalog(TableCatalog):
-    """Any query in ADQL to any TAP service. What came is frozen in the folder of catalogs and used from then on.
+    """Any query in ADQL to any TAP service. The answer is frozen in the folder of catalogs and used from then on.
 
     Parameters
     ----------
     query
         In ADQL. Its columns are mapped by `columns` and `magnitudes`.
     url
-        Address of the service; it says what the table is where no release does.
+        Address of the service; it identifies the table if no release is given.
     release
         Of the table; where it is given, the same table may come from any address.
     asynchronous
@@ -108,7 +108,7 @@ class TAPCatalog(TableCatalog):
     client: Client = field(default_factory=Client, metadata=NO_RESULT)
 
     def read(self, wanted: Sequence[str]) -> Loaded:
-        """The frozen table, or the service's answer, which is frozen then."""
+        """The frozen table, or the service's answer, which is then frozen."""
         return self._frozen(self.adql(wanted), [self.url], wanted)
 
     def adql(self, wanted: Sequence[str]) -> str:
@@ -132,7 +132,7 @@ class TAPCatalog(TableCatalog):
         )
 
     def _fetch(self, query: str, urls: Sequence[str]) -> Fetched:
-        """Ask the service; where it does not answer, the next one."""
+        """Ask the service, or the next one if it does not answer."""
         for k, url in enumerate(urls):
             try:
                 answer = ask_tap(self.client, url, query, asynchronous=self.asynchronous, max_rows=self.max_rows)
@@ -224,7 +224,7 @@ class GaiaCatalog(TAPCatalog):
     mirrors: list[str] = field(default_factory=lambda: ["https://gaia.ari.uni-heidelberg.de/tap"], metadata=NO_RESULT)
 
     def read(self, wanted: Sequence[str]) -> Loaded:
-        """The frozen table, or the answer of the archive or of a mirror, which is frozen then."""
+        """The frozen table, or the answer of the archive or of a mirror, which is then frozen."""
         return self._frozen(self.adql(wanted), [self.url, *self.mirrors], wanted)
 
     def adql(self, wanted: Sequence[str]) -> str:

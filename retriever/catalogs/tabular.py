@@ -1,4 +1,4 @@
-"""What all catalogs that come from a table have in common: which column is what, and which rows are wanted."""
+"""Base of all catalogs that are read from a table: the meaning of its columns, and the selection of rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ __all__ = ["CatalogColumns", "Loaded", "Magnitude", "TableCatalog"]
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogColumns:
-    """Names of a catalog's columns; "" for what it does not have. Units as in `retriever.source.Source`."""
+    """Names of a catalog's columns; "" for a missing one. Units as in `retriever.source.Source`."""
 
     name: str = "name"
     ra: str = "ra"
@@ -66,7 +66,7 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class TableCatalog(ABC):
-    """Sources from a table. Kinds of catalogs say where the table comes from, by `read`.
+    """Sources from a table. Subclasses define `read`, which gives the table.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class TableCatalog(ABC):
 
     @property
     def condition(self) -> str:
-        """What rows must fulfil, as an expression on the table's columns."""
+        """Condition on rows, as an expression on the table's columns."""
         return self.where
 
     @abstractmethod
@@ -127,7 +127,7 @@ class TableCatalog(ABC):
         where, n = loaded.where, loaded.table.n_rows
         chosen = self._chosen(loaded.table.columns, n, where)
         columns = _taken(loaded.table.columns, chosen, n)
-        loaded = replace(loaded, table=RawTable(columns={}))  # a million rows are not to be held twice
+        loaded = replace(loaded, table=RawTable(columns={}))  # do not hold a million rows twice
         ra, dec = (_floats(columns[name], name, where) for name in (self.columns.ra, self.columns.dec))
         known = np.isfinite(ra) & np.isfinite(dec)
         if not known.all() and not self.skip_without_position:
@@ -254,7 +254,7 @@ def _texts(column: Array) -> NDArray[np.str_]:
 
 
 _TEXTS_AT_ONCE = 1 << 16
-"""Texts to look at together: a copy of all of a million is not needed to strip some."""
+"""Texts in chunks, so that stripping some does not copy all of a million."""
 
 
 def _blank(column: Array) -> float | str | bytes:

@@ -28,7 +28,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def columns_in(expression: str) -> list[str]:
-    """Names of the columns that an expression asks for.
+    """Names of the columns that an expression uses.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def columns_in(expression: str) -> list[str]:
 
 
 def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray[np.bool_]:
-    """Which rows fulfil an expression; where a value is missing, they do not.
+    """Rows that fulfil an expression; rows with a missing value do not.
 
     Raises
     ------
     CatalogError
-        For what is no condition on columns.
+        When the expression is not a condition on columns.
 
     Examples
     --------

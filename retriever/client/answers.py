@@ -10,7 +10,7 @@ from retriever.errors import AnswerCut, FetchError
 __all__ = ["refusal", "refuse_error_table", "refuse_web_page"]
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""HTTP statuses that may be others a little later."""
+"""HTTP statuses of temporary failures."""
 
 _TAG = re.compile(r"<[^>]*>")
 _INFO = re.compile(rb"<(?:\w+:)?INFO\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?INFO>)", re.DOTALL | re.IGNORECASE)
@@ -18,13 +18,13 @@ _ATTRIBUTE = re.compile(rb"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
 
 def refusal(place: str, status: int, reason: str, body: bytes, headers: Mapping[str, str]) -> FetchError:
-    """The error that an HTTP status of 400 or more stands for."""
+    """The error for an HTTP status of 400 or more."""
     text = " ".join(re.sub(r"<[^>]*>", " ", body[:2000].decode("utf-8", "replace")).split())[:160]
     hint = {401: "; check the login", 403: "; check the login", 404: "; check the url"}.get(status, "")
     return FetchError(
         f"{place} answered {status} {reason}{f' ({text})' if text else ''}{hint}",
         passing=status in _PASSING,
-        after_seconds=_retry_after(headers.get("retry-after", "") or _wish_in(text)),
+        after_seconds=_retry_after(headers.get("retry-after", "") or _wait_stated_in(text)),
         status=status,
     )
 
@@ -35,7 +35,7 @@ def refuse_web_page(body: bytes, where: str) -> None:
     Raises
     ------
     FetchError
-        With the page's title. It may pass: so do archives say that they are being mended.
+        With the page's title. The failure is temporary: archives under maintenance answer this way.
 
     Examples
     --------
@@ -52,12 +52,12 @@ def refuse_web_page(body: bytes, where: str) -> None:
 
 
 def refuse_error_table(body: bytes, where: str) -> None:
-    """Refuse a VOTable that tells of an error, or that was cut at the service's limit of rows.
+    """Refuse a VOTable that reports an error, or that was cut at the service's limit of rows.
 
     Raises
     ------
     FetchError
-        A service's trouble may pass, a query that it does not understand or that is too large will not.
+        Temporary for a problem of the service; permanent for a query that it does not understand or that is too large.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def refuse_error_table(body: bytes, where: str) -> None:
             raise FetchError(f"{where} answered with an error: {_plain(content) or 'no reason given'}")
         if name == b"QUERY_STATUS" and value.upper() == b"OVERFLOW":
             raise AnswerCut(f"{where} cut its answer at its limit of rows (OVERFLOW); ask for less at once")
-        if name == b"ERROR":  # VizieR's way
+        if name == b"ERROR":  # as VizieR reports errors
             raise FetchError(f"{where} answered with an error: {_plain(value)}", passing=True)
 
 
@@ -81,12 +81,12 @@ def _plain(text: bytes) -> str:
     return " ".join(_TAG.sub(" ", text.decode("utf-8", "replace")).split())[:200]
 
 
-def _wish_in(text: str) -> str:
-    """Seconds to wait, as some services write them into their answer.
+def _wait_stated_in(text: str) -> str:
+    """Seconds to wait, as some services state them in the text of an answer.
 
     Examples
     --------
-    >>> _wish_in("Request was throttled. Expected available in 7 seconds.")
+    >>> _wait_stated_in("Request was throttled. Expected available in 7 seconds.")
     '7'
     """
     match = re.search(r"available in (\d+) second", text)
@@ -94,7 +94,7 @@ def _wish_in(text: str) -> str:
 
 
 def _retry_after(text: str) -> float | None:
-    """Seconds that a host wishes us to wait: a number, or until a date.
+    """Seconds that a host asks us to wait, given as a number or a date.
 
     Examples
     --------

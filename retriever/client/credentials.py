@@ -1,4 +1,4 @@
-"""Who we are to an archive: by the environment, ``~/.netrc`` or the keyring, in that order; never written down."""
+"""Logins for archives, from the environment, ``~/.netrc`` or the keyring, in that order. They are never stored."""
 
 import netrc
 import os
@@ -12,7 +12,7 @@ __all__ = ["Login", "login_for", "token_for"]
 
 @dataclass(frozen=True)
 class Login:
-    """A user's name, and the password, which no text of this object shows."""
+    """A user name and password; the password is not in the object's repr."""
 
     user: str
     password: str = field(repr=False)
@@ -40,7 +40,7 @@ def login_for(service: str, host: str) -> Login | None:
 
 
 def token_for(service: str) -> str:
-    """A token that stands in for a login, from RETRIEVER_<SERVICE>_TOKEN; "" where there is none."""
+    """A token instead of a login, from RETRIEVER_<SERVICE>_TOKEN; "" if there is none."""
     return os.environ.get(f"RETRIEVER_{service.upper()}_TOKEN", "")
 
 
@@ -51,7 +51,7 @@ def _from_netrc(host: str) -> Login | None:
     try:
         entry = netrc.netrc(str(path)).authenticators(host)
     except (OSError, netrc.NetrcParseError) as error:
-        # the parser's own words may quote the line it stumbled over
+        # the parser's own message may quote the line that it failed at
         where = f" (line {error.lineno})" if isinstance(error, netrc.NetrcParseError) else ""
         raise ConfigError(
             f"{path} cannot be read{where}; mend it or set RETRIEVER_<SERVICE>_USER and _PASSWORD"

@@ -15,7 +15,7 @@ def seconds_of(text: str, where: str) -> float:
     Raises
     ------
     ConfigError
-        When it is no span of time.
+        When the text is not a span of time.
 
     Examples
     --------

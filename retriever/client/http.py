@@ -1,4 +1,4 @@
-"""One way of asking for all archives: limits, time-outs, retries, and answers that are whole or errors."""
+"""The HTTP client of all archives: limits, time-outs and retries. An answer is complete or an error."""
 
 import atexit
 import base64
@@ -57,12 +57,12 @@ class Client:
     total_timeout
         Seconds for one answer with all attempts at it.
     attempts
-        How often to ask before giving up. What will not pass (such as "not found") is asked once.
+        How often to ask before giving up. After a permanent error (such as "not found") nothing is asked again.
     wait, wait_max
-        Seconds before the second attempt, doubled (with chance) for each further one, and their bound. A host's own
-        wish (Retry-After) is obeyed instead.
+        Seconds before the second attempt, doubled (with random jitter) for each further one, and their bound. If a
+        host sends Retry-After, that is obeyed instead.
     offline
-        Open no connection: whatever would be asked is an error.
+        Open no connection; every request is an error.
     refresh
         Largest age of cached answers that are used, as in ``30d``; null for any.
     cache
@@ -104,7 +104,7 @@ class Client:
     def each(self, ask: Callable[[Thing], Reply], things: Sequence[Thing]) -> Iterator[Reply | Exception]:
         """Ask for many things at once, as many as there are connections; gives answers in the things' order.
 
-        What goes wrong with one thing, such as a source, is its answer.
+        If asking for one thing fails, the exception is its answer.
         """
 
         def attempt(thing: Thing) -> Reply | Exception:
@@ -146,7 +146,7 @@ class Client:
         login
             For HTTP's basic authentication.
         check
-            Raises `FetchError` for an answer that is none; if it may pass, the host is asked again.
+            Raises `FetchError` for an invalid answer; if the error is temporary, the host is asked again.
         size
             Bytes that the answer must have, where that is known.
         about
@@ -155,7 +155,7 @@ class Client:
         Raises
         ------
         FetchError
-            When no answer came, or one that is an error.
+            When there is no answer, or the answer is an error.
         """
 
         def fetch() -> Answer:
@@ -180,7 +180,7 @@ class Client:
         request
             What is asked, as plain data.
         fetch
-            Asks.
+            Sends the request.
         """
         cache = self._response_cache() if about else None
         if cache is None:
@@ -193,23 +193,23 @@ class Client:
         return answer
 
     def download(self, url: str, path: Path, *, what: str) -> str:
-        """Fetch a large file to disk, by a temporary one beside it; gives the place it came from.
+        """Fetch a large file to disk, through a temporary file; gives the address it came from, without its query.
 
         Parameters
         ----------
         url
             Address.
         path
-            Where to; its folder must exist.
+            The file to write; its folder must exist.
         what
             What it is, for the progress shown.
 
         Raises
         ------
         FetchError
-            When it did not come whole.
+            When the file is not received completely.
         StoreError
-            When it cannot be written.
+            When the file cannot be written.
         """
         beside = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
@@ -248,19 +248,19 @@ class Client:
     # ---- one attempt --------------------------------------------------------------------------------------------
 
     def attempts_at(self, url: str, number: int | None = None) -> "Iterable[stamina.Attempt]":
-        """Attempts at one answer, with waiting between them; `number` of them, where it is not the client's own.
+        """Attempts at one answer, with waiting between them; `number` of them, or as many as the client has set.
 
         Raises
         ------
         FetchError
-            When nothing may be asked.
+            When the client is offline.
         """
         import stamina
         from stamina.instrumentation import set_on_retry_hooks
 
         if self.offline:
             raise FetchError(f"{place_of(url)} is not asked, since run.offline=true")
-        set_on_retry_hooks([])  # its own would print to the terminal
+        set_on_retry_hooks([])  # the default hook prints to the terminal
         wait = max(self.wait, 1e-3)
         return stamina.retry_context(
             on=lambda error: self._again_in(error, url),
@@ -272,7 +272,7 @@ class Client:
         )
 
     def _again_in(self, error: Exception, url: str) -> bool | float:
-        """Whether to ask again; in how many seconds, where the host wished so."""
+        """Whether to ask again, or in how many seconds, if the host asked for a pause."""
         if not isinstance(error, FetchError) or not error.passing:
             return False
         log.info("%s; asking again", error)
@@ -287,7 +287,7 @@ class Client:
         self, method: str, url: str, sink: Callable[[bytes], object], params: Any = None, data: Any = None,
         headers: Mapping[str, str] | None = None, login: Login | None = None, size: int | None = None,
     ) -> int:  # fmt: skip
-        """Ask once, and hand the answer on piece by piece; gives the HTTP status."""
+        """Ask once, and pass the answer on piece by piece; gives the HTTP status."""
         import httpx
 
         place = place_of(url)
@@ -311,7 +311,7 @@ class Client:
                     if time.monotonic() - started > self.total_timeout:
                         raise FetchError(f"{place} did not send all of its answer in {self.total_timeout:g} s")
         except (httpx.TransportError, httpx.DecodingError) as error:
-            # httpx's own words may quote the whole address
+            # httpx's own message may quote the whole address
             raise FetchError(f"{place} broke off ({_kind(error)}); see whether it is up", passing=True) from None
         except httpx.InvalidURL:
             raise ConfigError(f"{place} is no address; check the url in the config") from None

@@ -30,7 +30,7 @@ def ask_tap(
     max_rows: int | None = None,
     about: str = "",
 ) -> Answer:
-    """Ask a TAP service a question in ADQL.
+    """Send a query in ADQL to a TAP service.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def ask_tap(
     upload
         Name to columns (name to values) of tables that the query may call TAP_UPLOAD.name.
     asynchronous
-        Whether to hand in a job and wait for it, for questions that take long.
+        Whether to submit a job and wait for it, for queries that take long.
     max_rows
         Limit of rows to ask the service for; null for the service's own.
     about
@@ -52,7 +52,7 @@ def ask_tap(
     Returns
     -------
     Answer
-        Its body is a VOTable without errors, that was not cut.
+        Its body is a complete VOTable without errors.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _at_once(client: Client, url: str, query: str, upload: Mapping[str, object] 
 
 
 def _by_job(client: Client, url: str, query: str, upload: Mapping[str, object] | None, max_rows: int | None) -> bytes:
-    """Hand in a job, wait for its end, fetch the result, and clean up whatever happened."""
+    """Submit a job, wait for its end and fetch the result. The job is always deleted."""
     from pyvo.dal.tap import AsyncTAPJob
 
     session = _session(client)
@@ -119,12 +119,12 @@ def _by_job(client: Client, url: str, query: str, upload: Mapping[str, object] |
             body: bytes = session.get(job.result_uri).content
             return body
     finally:
-        with contextlib.suppress(Exception):  # a job that stays there is the service's to throw away
+        with contextlib.suppress(Exception):  # a job that is not deleted expires at the service
             job.delete()
 
 
 def _wait(job: "AsyncTAPJob", seconds: float, url: str) -> None:
-    """Look every now and then, ever more rarely, whether a job has come to its end; pyvo's own `wait` has no end."""
+    """Poll a job until it ends, with growing pauses and a time limit, which pyvo's own `wait` lacks."""
     end, pause = time.monotonic() + seconds, 0.1
     while job.phase not in ("COMPLETED", "ERROR", "ABORTED"):
         if time.monotonic() > end:
@@ -159,7 +159,9 @@ def _session(client: Client, attempts: int | None = None) -> "requests.Session":
                 kind = type(error).__name__
                 raise FetchError(f"{place_of(url)} broke off ({kind}); see whether it is up", passing=True) from None
             if response.status_code >= 400:
-                refuse_error_table(body, place_of(url))  # that of a query that cannot be understood comes with 400
+                refuse_error_table(
+                    body, place_of(url)
+                )  # services send the error table of an invalid query with status 400
                 raise refusal(place_of(url), response.status_code, response.reason, body, response.headers)
             refuse_web_page(body, place_of(url))
             response.raw = _Body(body)
@@ -171,7 +173,7 @@ def _session(client: Client, attempts: int | None = None) -> "requests.Session":
 
 
 class _Body(io.BytesIO):
-    """What pyvo reads an answer from."""
+    """The body of an answer as a stream, which pyvo reads."""
 
     def read(self, size: int | None = -1, decode_content: bool = False) -> bytes:
         return super().read(size)
@@ -179,7 +181,7 @@ class _Body(io.BytesIO):
 
 @contextlib.contextmanager
 def _as_fetch_error(url: str) -> Iterator[None]:
-    """What pyvo raises as our error, without the whole address in it."""
+    """Turn errors of pyvo into `FetchError`, without the whole address."""
     from pyvo.dal import DALAccessError
 
     try:

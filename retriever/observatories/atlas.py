@@ -27,7 +27,7 @@ __all__ = ["ATLASObservatory"]
 
 @dataclass(frozen=True, kw_only=True)
 class ATLASObservatory:
-    """Hand in a task a source, all of a batch at once; wait; fetch what is done; clear up.
+    """Submit one task for each source of a batch, wait, fetch the results and delete the tasks.
 
     The service needs a token (RETRIEVER_ATLAS_TOKEN) or a login (service ATLAS, host fallingstar-data.com).
 
@@ -42,9 +42,9 @@ class ATLASObservatory:
     min_dec, max_mag
         Sources south of it (degrees), or fainter, are not asked for and have no data; null for no bound.
     poll_seconds
-        Time between two looks at the queue.
+        Seconds between two polls of the queue.
     wait_seconds
-        Longest time to wait for a task. It stays in the queue after that, and the next run goes on waiting for it.
+        Longest time to wait for a task. After that it stays in the queue, and the next run waits for it again.
     url
         Address of the service.
     client
@@ -63,12 +63,12 @@ class ATLASObservatory:
     client: Client = field(default_factory=Client, metadata=NO_RESULT)
 
     def fetch(self, sources: Sequence[Source]) -> Iterator[RawPhotometry | Exception]:
-        """Ask for all sources, and give what came in their order."""
+        """Ask for all sources; gives the answers in the order of the sources."""
         headers = {"Authorization": f"Token {self._token()}", "Accept": "application/json"}
         answers: dict[int, RawPhotometry | Exception] = {}
         tasks: dict[int, str] = {}
-        handed_in = self.client.each(lambda source: self._hand_in(source, headers), sources)
-        for k, task in enumerate(handed_in):
+        submitted = self.client.each(lambda source: self._submit(source, headers), sources)
+        for k, task in enumerate(submitted):
             if isinstance(task, str):
                 tasks[k] = task
             else:
@@ -85,13 +85,13 @@ class ATLASObservatory:
                     del tasks[k]
             if tasks:
                 time.sleep(self.poll_seconds)
-        late = FetchError(f"{self.url} was not done in {self.wait_seconds:g} s; the next run goes on waiting for it")
+        late = FetchError(f"{self.url} was not done in {self.wait_seconds:g} s; the next run continues to wait for it")
         yield from (answers.get(k, late) for k in range(len(sources)))
 
     # ---- one task -----------------------------------------------------------------------------------------------
 
     def request(self, source: Source) -> dict[str, object]:
-        """What the service is asked for a source; it moves the place by the proper motion itself."""
+        """The request for a source; the service applies the proper motion itself."""
         reason = reason_not_to_ask(source, min_dec=self.min_dec, max_mag=self.max_mag)
         if reason:
             return {NOT_ASKED: reason}
@@ -128,8 +128,8 @@ class ATLASObservatory:
         stop = {"mjd_max": self.stop} if self.stop is not None else {}
         return {**start, **stop, "use_reduced": self.reduced}
 
-    def _hand_in(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
-        """Hand in the task of a source, or find that it was before; gives its address."""
+    def _submit(self, source: Source, headers: dict[str, str]) -> str | RawPhotometry:
+        """Submit the task of a source, unless an earlier run did; gives its address."""
         request = self.request(source)
         nothing = not_asked(request)
         if nothing is not None:
@@ -140,16 +140,16 @@ class ATLASObservatory:
         return str(json.loads(answer.body)["url"])
 
     def _look(self, source: Source, task: str, headers: dict[str, str]) -> RawPhotometry | str:
-        """What became of a task: its data, or the address of the task that is still in the queue."""
+        """The data of a finished task, or the address of a task that is still in the queue."""
         try:
             state = json.loads(self.client.get(task, headers=headers, check=_check_task).body)
         except FetchError as error:
             if error.status == 404:  # cached by an earlier run, and deleted by the service since
                 self.client.release(self.survey, [source])
-                return self._hand_in(source, headers)
+                return self._submit(source, headers)
             raise
         if state.get("error_msg"):
-            self._clear_up(source, task, headers)
+            self._delete_task(source, task, headers)
             if "no data" in str(state["error_msg"]).lower():
                 return self._photometry(source, None)
             raise DataError(f"ATLAS could not measure {source.name!r}: {state['error_msg']}")
@@ -158,11 +158,11 @@ class ATLASObservatory:
         answer = self.client.get(
             state["result_url"], headers=headers, check=_check_table, about=about(self.survey, source)
         )
-        self._clear_up(source, task, headers)
+        self._delete_task(source, task, headers)
         return self._photometry(source, answer)
 
-    def _clear_up(self, source: Source, task: str, headers: dict[str, str]) -> None:
-        """Take a task that is done off the service's hands."""
+    def _delete_task(self, source: Source, task: str, headers: dict[str, str]) -> None:
+        """Delete a finished task from the service."""
         try:
             self.client.ask("DELETE", task, headers=headers)
         except FetchError as error:
@@ -183,7 +183,7 @@ class ATLASObservatory:
         )
 
     def _token(self) -> str:
-        """The token of the user, from the environment or by a login."""
+        """The user's token, from the environment or from a login."""
         token = token_for("ATLAS")
         if token:
             return token

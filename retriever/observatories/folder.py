@@ -1,4 +1,4 @@
-"""Light curves that lie in a folder, in files named by their source."""
+"""Light curves in a folder, in files named after their source."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ class FolderObservatory:
 
     @cached_property
     def _files(self) -> dict[str, list[Path]]:
-        # the folder is listed and the names are compared: no name of a source ever becomes a path
+        # the folder is listed and the names are compared, so no name of a source becomes a path
         if self.key:
             named: dict[str, list[Path]] = {}
             for path, parts in self._tables.items():
@@ -134,7 +134,7 @@ def by_source(table: RawTable, key: str) -> dict[str, RawTable]:
 
 
 def names_in(file_name: str, before: re.Pattern[str], after: re.Pattern[str]) -> list[str]:
-    """Names of sources that a file may be of: whole words of it between what `before` and `after` match.
+    """Names of sources that a file may belong to: whole words in its name, between matches of `before` and `after`.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def states_of(sources: SourceTable, files_of: Callable[[str, Sequence[str]], lis
     Raises
     ------
     ConfigError
-        When no source has any; `nothing` says which files there are none of.
+        When no source has any; `nothing` is the beginning of the message.
     """
     aliases = sources.aliases or ((),) * len(sources)
     files = [files_of(name, other) for name, other in zip(sources.name.tolist(), aliases, strict=True)]
@@ -202,6 +202,6 @@ def states_of(sources: SourceTable, files_of: Callable[[str, Sequence[str]], lis
 
 
 def file_state(path: Path) -> str:
-    """Name, size and time of a file: what changes when its content does."""
+    """Name, size and modification time of a file, which change with its content."""
     facts = path.stat()
     return f"{path.name}:{facts.st_size}:{facts.st_mtime_ns}"

@@ -1,4 +1,4 @@
-"""The protocol of MAST (https://mast.stsci.edu/api/v0/): questions to its services, page after page, and files."""
+"""The protocol of MAST (https://mast.stsci.edu/api/v0/): paged queries to its services, and files."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class File:
 
 
 def invoke(client: Client, url: str, service: str, params: Mapping[str, object], keep: str) -> list[dict[str, Any]]:
-    """All rows of a service's answer, page after page."""
+    """All rows of a service's answer, from all pages."""
     rows: list[dict[str, Any]] = []
     page = 1
     while True:
@@ -85,7 +85,7 @@ def photometry_of(
                 raise FetchError(f"{answer.address} sent a broken file: {error}", passing=True) from error
 
         answer = client.get(f"{url}/api/v0.1/Download/file", {"uri": file.uri}, check=check, size=file.size, about=keep)
-        tables += read or _tables(answer.body, file.name)  # one that was kept has passed its check before
+        tables += read or _tables(answer.body, file.name)  # a cached one was checked before
         fetched = max(fetched, answer.fetched)
     when = {"fetched": fetched} if fetched else {}
     return RawPhotometry(

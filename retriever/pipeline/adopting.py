@@ -1,4 +1,4 @@
-"""Taking over raw files that lie on disk, as if they had just been downloaded, so that nothing is downloaded twice."""
+"""Takes over raw files on disk as if they had just been downloaded, so that nothing is downloaded twice."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ __all__ = ["Adopted", "adopt_folder", "adopted_text"]
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """What became of a folder: sources taken over, there before, without a file, and sentences on those that failed."""
+    """Result of taking over a folder: numbers of sources taken over, known before and without a file, and failures."""
 
     observatory: str
     taken: int
@@ -121,7 +121,7 @@ def adopt_folder(
 
 
 def _with_observatory(recipe: Recipe, name: str, reader: Observatory) -> Recipe:
-    """The recipe with files in place of the archive, whose keys stay those of the archive."""
+    """The recipe with files instead of the archive; its keys are those of the archive."""
     surveys = {**recipe.surveys, name: Survey(observatory=reader, reducer=recipe.surveys[name].reducer)}
     changed = replace(recipe, surveys=surveys)
     changed.__dict__["manifests"] = recipe.manifests
@@ -129,7 +129,7 @@ def _with_observatory(recipe: Recipe, name: str, reader: Observatory) -> Recipe:
 
 
 def adopted_text(adopted: Adopted) -> str:
-    """What became of a folder, for people."""
+    """Text of the result."""
     line = (
         f"{adopted.observatory}: {adopted.taken} source(s) taken over, {adopted.there} were there before, "
         f"{adopted.without_file} have no file"

@@ -1,4 +1,4 @@
-"""One source through the stages in memory: shown, and nothing of it written."""
+"""Takes one source through the stages in memory and shows the results; nothing is written."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def try_config(config: "DictConfig", what: str, stages: tuple[str, ...]) -> dict
 
 
 def find_source(what: str, catalog: Catalog, recipe: Recipe) -> Source:
-    """The source that a word means; see `try_config`."""
+    """The source named by a word; see `try_config`."""
     place = place_in(what)
     if place:
         ra, dec = place

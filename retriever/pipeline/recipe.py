@@ -19,7 +19,7 @@ __all__ = ["DATA_TYPE", "JOINT", "Recipe", "Survey", "definitions_of", "describe
 DATA_TYPE = "photometry"
 
 JOINT = ""
-"""What stands in the place of an observatory for stages that join surveys."""
+"""Used instead of the name of an observatory for stages that join surveys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Survey:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that the products of a run depend on, but for the sources.
+    """Everything that the products of a run depend on, except the sources.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Recipe:
     own: Mapping[str, object] = field(default_factory=dict)
 
     def components(self, observatory: str) -> Components:
-        """The components by group: those of one survey, or those that stages which join surveys can use."""
+        """The components by group: those of one survey, or those for stages that join surveys."""
         common = {group: getattr(self, group) for group in ("quality", "finder", "analysis", "simulator")}
         if observatory == JOINT:
             return {**common, **self.own}
@@ -86,7 +86,7 @@ class Recipe:
                 yield name, stage
 
     def upstream(self, observatory: str, stage: Stage) -> list[tuple[str, Stage]]:
-        """What a stage of an observatory takes from: observatory and stage."""
+        """The observatories and stages that a stage of an observatory takes from."""
         nodes = []
         for other in self.stages.upstream(stage):
             names = self.observatories(other) if stage.joins_surveys or other.joins_surveys else (observatory,)
@@ -108,7 +108,7 @@ class Recipe:
     def _manifest(self, name: str, stage: Stage, upstream: Mapping[str, str]) -> dict[str, object]:
         components = self.components(name)
         used = {group: describe(components[group]) for group in stage.groups if group in components}
-        if stage.root == "data":  # no code: no refactoring asks an archive again
+        if stage.root == "data":  # without the code, so that a change of code asks no archive again
             # what is asked for each source is in the input of its raw product; see retriever.observatories.requests
             return {"data_type": DATA_TYPE, "survey": self.surveys[name].observatory.survey}
         manifest: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""What a run did and where its version stands: the summary that is printed and kept, and what is counted into it."""
+"""The summary of a run and of the state of its version: printed, stored, and how it is counted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ __all__ = ["RunSummary", "count_outcomes", "count_rows", "differences"]
 
 @dataclass(kw_only=True)
 class RunSummary:
-    """What a run did and where the version stands now.
+    """What a run did, and the state of its version now.
 
     Attributes
     ----------

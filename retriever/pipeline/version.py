@@ -1,4 +1,4 @@
-"""Versions: what a result is named by, and the folder that people open."""
+"""Versions: names of results, and their folders."""
 
 import importlib.metadata
 import json
@@ -75,7 +75,7 @@ class Version:
     inputs: Mapping[str, Any]
 
     def open_folder(self, config_yaml: str, repositories: Mapping[str, "Repository"], recipe: Recipe) -> None:
-        """Make the folder, or see that it is this version's; tables of another one do not stay in it."""
+        """Create the folder unless it is already this version's; tables of another version are deleted."""
         root = self.folder.parent
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def make_version(
 
 
 def repositories(working_folder: Path, ignored: tuple[Path, ...]) -> dict[str, Repository]:
-    """State of the repositories of retriever's own checkout and of the folder that the user stands in.
+    """State of the repositories of retriever's own checkout and of the the working folder.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def repositories(working_folder: Path, ignored: tuple[Path, ...]) -> dict[str, R
 
 
 def _repository(folder: Path, ignored: tuple[Path, ...]) -> Repository:
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # a machine without git has no commits to speak of
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # without git, commits are left empty
     import git
 
     try:
@@ -200,7 +200,7 @@ def _repository(folder: Path, ignored: tuple[Path, ...]) -> Repository:
 
 
 def _hash_in(record: Path) -> str:
-    """Hash that a version folder says it is of; "" where there is none, or it cannot be read."""
+    """Hash recorded in a version folder; "" if there is none or it cannot be read."""
     try:
         return str(json.loads(record.read_text(encoding="utf-8"))["hash"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -257,7 +257,7 @@ def _simd() -> str:
 
 
 def new_run_name() -> str:
-    """Name of a run: its start in UTC, and some letters that tell it from others of the same second."""
+    """Name of a run: its start in UTC, and random letters, so that runs of the same second differ."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 

@@ -1,4 +1,4 @@
-"""A catalog for people: what it is, rows of it, pairs with another."""
+"""Texts about a catalog: a summary, rows, and matches with another catalog."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,7 +53,7 @@ def info(sources: SourceTable) -> dict[str, object]:
 
 
 def info_text(info: Mapping[str, object]) -> str:
-    """What a catalog is, for people."""
+    """Text of a catalog's summary."""
     return "\n".join(f"{key.replace('_', ' '):>18}  {_text(value)}" for key, value in info.items() if value)
 
 
@@ -63,7 +63,7 @@ def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) ->
     Raises
     ------
     CatalogError
-        When nothing is called so.
+        When there is no such source.
     """
     place = place_in(what)
     if place:
@@ -91,7 +91,7 @@ def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) 
 
 
 def rows_text(rows: list[dict[str, object]]) -> str:
-    """Rows for people."""
+    """Text of rows."""
     if not rows:
         return "none"
     return "\n".join(

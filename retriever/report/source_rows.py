@@ -75,7 +75,7 @@ def decoded_aliases(text: str) -> tuple[str, ...]:
 def _groups_with(file: "pq.ParquetFile", column: str, text: str) -> Iterator[tuple[int, int, "pa.Array"]]:
     """Row groups that hold a text in a column: number, first row, and which rows.
 
-    One after the other, since a million names at once take three times as long.
+    One group at a time, because a million names at once take three times as long.
     """
     import pyarrow.compute as pc
 

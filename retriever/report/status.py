@@ -1,4 +1,4 @@
-"""What versions there are, and where a source's products lie."""
+"""The list of versions, and the files of a source's products."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ __all__ = ["versions", "versions_text", "where", "where_text"]
 
 
 def versions(database: Database, outputs: Path) -> list[dict[str, Any]]:
-    """All versions of an outputs folder: parameters in which those of a project differ, counts, state."""
+    """All versions of an outputs folder with counts, state, and the parameters that differ within their project."""
     records = queries.versions(database)
     flat = {version["name"]: flat_parameters(version["inputs"]) for version in records}
     differ = {
@@ -52,7 +52,7 @@ def _utc(moment: datetime) -> datetime:
 
 
 def versions_text(rows: list[dict[str, Any]]) -> str:
-    """Versions for people."""
+    """Text of the list of versions."""
     if not rows:
         return "no versions yet; make one with: retriever run"
     lines = []
@@ -99,7 +99,7 @@ def where(database: Database, outputs: Path, data: Path, name: str) -> dict[str,
 
 
 def where_text(result: Mapping[str, Any]) -> str:
-    """A source's products for people."""
+    """Text of a source's products."""
     lines = []
     for row in result["products"]:
         lines.append(f"{row['source']}  {row['observatory']}  {row['stage']}  {row['outcome']}  {row['rows']} rows")

@@ -11,7 +11,7 @@ __all__ = ["print_summary"]
 
 
 def print_summary(summary: "RunSummary") -> None:
-    """Print what a run did and where its version stands."""
+    """Print what a run did, and the state of its version."""
     console = Console(highlight=False, soft_wrap=True)
     words = ("done", "empty", "failed", "blocked", "pending")
     for name, stages in summary.outcomes.items():

@@ -1,7 +1,7 @@
 """The tables of a version folder: Parquet and netCDF that anybody can open.
 
-The tables of results hold nothing that depends on how the work was cut into batches, and their rows are in the order of
-the catalog: the same version has the same bytes in them, whatever made it. Where products lie is in `segments.parquet`.
+The tables of results do not depend on how the work was cut into batches, and their rows are in the order of the
+catalog, so the same version always has the same bytes in them. The files of products are in `segments.parquet`.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 PLACES = "segments.parquet"
-"""Where products lie; it also says which state all tables are of, and so is removed first and written last."""
+"""The table with the files of products. It records the state of all tables, so it is removed first and written last."""
 
 SOURCE_UNITS = {
     "ra": "deg", "dec": "deg", "pmra": "mas/yr", "pmdec": "mas/yr", "parallax": "mas", "epoch": "yr",
@@ -90,7 +90,7 @@ def is_table(name: str) -> bool:
 
 
 def result_digest(folder: Path) -> str:
-    """Digest of all tables of results of a version: equal ones hold the same, byte for byte.
+    """Digest of all tables of results of a version; equal digests mean equal bytes.
 
     Raises
     ------
@@ -107,9 +107,10 @@ def result_digest(folder: Path) -> str:
 
 
 def write_tables(folder: Path, counted: Counted) -> bool:
-    """Write a version's tables, unless they are those of this state already; says whether it did.
+    """Write a version's tables, unless they are already those of this state; gives whether it wrote them.
 
-    Each is written beside its place and renamed into it, the one with the places last: it has the state they are of.
+    Each is written to a temporary file and renamed. The table with the files of products, which records the state,
+    comes last.
     """
     state = _state_digest(counted)
     names = ["sources", "products", *(table.name for _, table in counted.exported)]
@@ -237,7 +238,7 @@ def _products(counted: Counted) -> Iterator[dict[str, Any]]:
 
 
 def _places(counted: Counted) -> Iterator[dict[str, Any]]:
-    """Where the products lie: row for row as in `products.parquet`."""
+    """Files of the products, in the rows of `products.parquet`."""
     for _, _, state, _ in _nodes(counted):
         paths = {k: "/".join(counted.segments[k][:2]) for k in np.unique(state.segment).tolist() if k >= 0}
         yield {"segment": [paths.get(k, "") for k in state.segment.tolist()], "source_row": state.row}
@@ -270,7 +271,7 @@ def _rows(counted: Counted, stage: str, table: Table) -> tuple[dict[str, "pa.Arr
 
 
 def _sorted_columns(table: Table, parts: Sequence[dict[str, Any]]) -> dict[str, "pa.Array"]:
-    """Columns of all parts in the order of the catalog; each is taken out of the parts, so that none is there twice."""
+    """Columns of all parts in the order of the catalog; each is removed from the parts, so that none is held twice."""
     own = {spec.name: spec.kind for spec in table.columns}
     kinds = {"item": int, "row": int, "source": str, "observatory": str, **own}
     keys = [_joined(parts, key, kinds[key]) for key in ("row", *reversed(table.order), "observatory", "item")]
@@ -290,7 +291,7 @@ def _typed(values: Array, kind: type) -> Array:
 
 
 def _joined(parts: Sequence[Mapping[str, Any]], name: str, kind: type) -> Array:
-    """A column of all parts one after the other; where a part does not have it, it is unknown."""
+    """A column of all parts, concatenated; a part that lacks it gives unknown values."""
     known = [part[name] for part in parts if name in part]
     if not known:
         return np.array([], NUMPY_KINDS[kind])

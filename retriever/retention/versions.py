@@ -165,7 +165,7 @@ def _sources(version: VersionFolder) -> Iterator[dict[str, object]]:
 
 
 def _words(text: str, decoder: json.JSONDecoder) -> list[str]:
-    """JSON strings that stand one after the other."""
+    """Texts from JSON strings that follow one another."""
     words, at = [], 0
     while at < len(text):
         word, end = decoder.raw_decode(text, at)

@@ -43,7 +43,7 @@ def compact(connection: Connection) -> int:
 
 
 def compacted(parts: Sequence[Packed], has_file: Sequence[bool]) -> list[Packed]:
-    """What replaces the parts without a file, to stand after all others.
+    """The packed products that replace the parts without a file; they come after all others.
 
     Of each input the last entry is kept, if it lies in such a part; of a name that would be lost, its last entry.
 

@@ -41,7 +41,7 @@ def record_version(
 
 
 def record_runs(database: Database, version_id: int, runs: Sequence[Mapping[str, object]]) -> None:
-    """Write down runs of the past that are not known: name, started, ended, state, summary."""
+    """Record past runs that are not in the database: name, started, ended, state, summary."""
     with database.writing() as connection:
         known = set(connection.scalars(select(models.Run.name).where(models.Run.version_id == version_id)))
         rows = [{**run, "version_id": version_id, "host": "", "pid": 0} for run in runs if run["name"] not in known]
@@ -50,7 +50,7 @@ def record_runs(database: Database, version_id: int, runs: Sequence[Mapping[str,
 
 
 def start_run(database: Database, name: str, version_id: int, host: str, pid: int, summary: dict[str, object]) -> None:
-    """Write down that a run has begun, with what is known of it so far."""
+    """Record the start of a run, with the summary so far."""
     row = {
         "name": name,
         "version_id": version_id,
@@ -66,7 +66,7 @@ def start_run(database: Database, name: str, version_id: int, host: str, pid: in
 
 
 def end_run(database: Database, name: str, state: str, summary: dict[str, object]) -> None:
-    """Write down how a run ended."""
+    """Record how a run ended."""
     with database.writing() as connection:
         connection.execute(
             update(models.Run)
@@ -76,7 +76,7 @@ def end_run(database: Database, name: str, state: str, summary: dict[str, object
 
 
 def remove_version(database: Database, name: str) -> None:
-    """Forget a version and its runs; its products stay until `retriever gc`."""
+    """Delete a version and its runs from the database; its products stay until `retriever gc`."""
     with database.writing() as connection:
         number = connection.scalar(select(models.Version.id).where(models.Version.name == name))
         for model in (models.VersionStage, models.Run):

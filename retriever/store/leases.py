@@ -20,7 +20,7 @@ HEARTBEAT_SECONDS = 5.0
 """How often a running run counts up its leases."""
 
 DEAD_AFTER_SECONDS = 45.0
-"""A run whose count stood still for so long, by the waiter's clock, is taken for dead."""
+"""A run whose counter has not changed for this long, by the waiter's clock, is treated as dead."""
 
 
 class LeaseHolder:

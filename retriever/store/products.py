@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NOWHERE = -1
-"""Segment of a product that lies nowhere: a failure, or one that was invalidated."""
+"""Segment of a product that has no file: a failed or an invalidated one."""
 
 _END = b"\0"
 
@@ -49,13 +49,13 @@ class Packed:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Products:
-    """Products of one stage, one entry a product. Of two with one input the later one counts.
+    """Products of one stage, one entry for each. Of two with the same input, the later one counts.
 
     Attributes
     ----------
     inputs, digests
-        Digest of what each was made from, and of what it is, as pairs of integers: a quarter of the memory of their
-        characters. Zeros where there is nothing.
+        Digests of each product's input and content, as pairs of integers, which take a quarter of the memory of
+        text. Zeros if there is none.
     outcome
         Codes of `Outcome`; an invalidated one is PENDING, one that was never made BLOCKED.
     segment, row
@@ -106,20 +106,20 @@ class Products:
 
     @property
     def input(self) -> Digests:
-        """Digests of what each was made from."""
+        """Digest of the input of each product."""
         return _unpaired(self.inputs)
 
     @property
     def digest(self) -> Digests:
-        """Digests of what each is."""
+        """Digest of the content of each product."""
         return _unpaired(self.digests)
 
     def digest_of(self, entries: NDArray[np.int64]) -> Digests:
-        """Digests of what some entries are."""
+        """Digests of the content of some entries."""
         return _unpaired(self.digests[entries])
 
     def among(self, wanted: Set[str]) -> set[str]:
-        """Those of some names that any product is of."""
+        """The given names that have a product."""
         present: set[str] = set()
         for packed in self.packed_names:
             present |= wanted & set(packed.decode().split("\0"))
@@ -145,7 +145,7 @@ def pack_products(sources: Mapping[str, Array], segment: int | None) -> Packed:
 
 
 def name_needle(name: str) -> bytes:
-    """What the packed names of a batch hold exactly when the source is in it."""
+    """Bytes that are in the packed names of a batch if and only if the source is in it."""
     return _END + name.encode() + _END
 
 
@@ -170,7 +170,7 @@ class InputIndex:
         at = np.searchsorted(self._heads, products.inputs[known, 0].astype(np.uint64))
         place = self._order[np.minimum(at, self._order.size - 1)]
         same = (self._wanted[place] == products.inputs[known]).all(axis=1)
-        # entries come in their order: of two for one input the later is written last
+        # entries are in order, so of two with one input the later one overwrites the earlier
         entries[place[same]] = known[same]
         return entries
 
@@ -206,7 +206,7 @@ def _unpaired(pairs: NDArray[np.uint64]) -> Digests:
 
 
 def made(products: Products) -> set[bytes]:
-    """Inputs whose product is there, or was invalidated on purpose."""
+    """Inputs whose product exists, or was invalidated."""
     counting = products.outcome != Outcome.BLOCKED
     last = dict(zip(products.input[counting].tolist(), products.outcome[counting].tolist(), strict=True))
     return {digest for digest, outcome in last.items() if outcome != Outcome.FAILED}

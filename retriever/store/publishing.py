@@ -1,4 +1,4 @@
-"""Making products count: stages, segments, products and their rows, in one transaction."""
+"""Publishes results: stages, segments, products and their rows, in one transaction."""
 
 import functools
 import itertools
@@ -40,7 +40,7 @@ log = logging.getLogger("retriever")
 
 
 def stage_ids(database: Database, specs: Iterable[StageSpec]) -> dict[str, int]:
-    """Ids of stages by key; those not known yet are written down."""
+    """Ids of stages by key; stages that are not known yet are added."""
     wanted = {spec.key: spec for spec in specs}
     with database.reading() as connection:
         known = _known_stages(connection, list(wanted))
@@ -70,13 +70,13 @@ def _known_stages(connection: Connection, keys: list[str]) -> dict[str, int]:
 
 
 def known_stage_ids(database: Database, keys: Sequence[str]) -> dict[str, int]:
-    """Ids of those stages that are known, by key."""
+    """Ids of known stages, by key."""
     with database.reading() as connection:
         return _known_stages(connection, list(keys))
 
 
 def publish(database: Database, batches: Sequence[Batch], *, run: str, tokens: Mapping[str, str] | None) -> None:
-    """Make the products of some batches count, all of them or none.
+    """Publish the products of some batches, all of them or none.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def publish(database: Database, batches: Sequence[Batch], *, run: str, tokens: M
     Raises
     ------
     LeaseLost
-        When another run has taken a stage over.
+        When another run has taken over a stage.
     StoreError
-        When the database cannot be written; one that is away is waited for, a minute.
+        When the database cannot be written; a server that does not answer is retried for a minute.
     """
     for pause in PATIENCE_SECONDS:
         try:
@@ -129,7 +129,7 @@ def _check_leases(connection: Connection, keys: Sequence[str], tokens: Mapping[s
     for key in keys:
         if held.get(key) != tokens.get(key):
             raise LeaseLost(
-                f"another run took over stage {key[:12]} while this one stood still; run again to go on from there"
+                f"another run took over stage {key[:12]} while this one was suspended; run again to continue from there"
             )
 
 
@@ -174,7 +174,7 @@ def _insert_segments(
 
 
 def add_sources(database: Database, rows: Iterable[dict[str, object]]) -> None:
-    """Write down sources, and what other names they have."""
+    """Add sources and their aliases."""
     dialect = _dialect(database.engine.dialect.name)
     statement: Any = dialect.insert(models.Source)
     names = {"aliases": statement.excluded.aliases}
@@ -242,7 +242,7 @@ def _sqlite_insert(table: RowTable) -> tuple[str, list[str]]:
 
 
 def _dialect(name: str) -> ModuleType:
-    """The dialect whose insert knows what to do on a conflict."""
+    """The dialect's insert, which can handle conflicts."""
     if name == "sqlite":
         return sqlite
     from sqlalchemy.dialects import postgresql  # 0.05 s that runs on SQLite need not wait for
@@ -251,7 +251,7 @@ def _dialect(name: str) -> ModuleType:
 
 
 def _without_known(connection: Connection, batches: Sequence[Batch], stage_ids: Mapping[str, int]) -> list[Batch]:
-    """Batches without the products that are there already."""
+    """Batches without the products that exist already."""
     already: dict[int, set[bytes]] = {}
     remaining = []
     for batch in batches:

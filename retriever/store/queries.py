@@ -1,4 +1,4 @@
-"""What runs and commands ask of the database: versions, sources, segments, products and their rows."""
+"""Database queries of runs and commands: versions, sources, segments, products and their rows."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +66,7 @@ def stage_ids_of(database: Database, version: str, stage: str | None = None) -> 
 
 
 def versions_by_run(database: Database, project: str) -> list[str]:
-    """Names of a project's versions, that with the latest run first."""
+    """Names of a project's versions, the one with the latest run first."""
     v, r = models.Version, models.Run
     query = (
         select(v.name)
@@ -80,7 +80,7 @@ def versions_by_run(database: Database, project: str) -> list[str]:
 
 
 def source_names(database: Database, name: str) -> list[str]:
-    """Names of the sources that are called so, by name or by alias."""
+    """Names of the sources with this name or alias."""
     with database.reading() as connection:
         source = models.Source
         names = set(connection.scalars(select(source.name).where(source.name == name)))
@@ -93,7 +93,7 @@ def source_names(database: Database, name: str) -> list[str]:
 
 
 def source_rows(database: Database, name: str) -> list[dict[str, Any]]:
-    """What catalogs said of a source, by its name or an alias."""
+    """Rows of catalogs for a source, by its name or an alias."""
     with database.reading() as connection:
         query = select(models.Source.__table__).where(models.Source.name.in_(source_names(database, name)))
         return [dict(row._mapping) for row in connection.execute(query)]
@@ -107,7 +107,7 @@ def sources_in_strip(database: Database, low: float, high: float) -> list[dict[s
 
 
 def environments_of(database: Database, stage_ids: Iterable[int]) -> list[dict[str, str]]:
-    """The different environments in which products of some stages were made, as far as the runs are known."""
+    """The different environments in which products of some stages were made, from runs that are in the database."""
     g, r = models.Segment, models.Run
     with database.reading() as connection:
         made_by = select(g.run).where(g.stage_id.in_(list(stage_ids)))
@@ -121,7 +121,7 @@ def environments_of(database: Database, stage_ids: Iterable[int]) -> list[dict[s
 
 
 def segments_named(database: Database, name: str) -> list[dict[str, Any]]:
-    """Segments by the name of their file, which carries their digest."""
+    """Segments by the name of their file, which contains their digest."""
     query = select(models.Segment.__table__).where(models.Segment.digest == digest_in(name))
     with database.reading() as connection:
         rows = [dict(row._mapping) for row in connection.execute(query)]
@@ -163,7 +163,7 @@ def products_of(database: Database, name: str) -> list[dict[str, Any]]:
 
 
 def _holds(dialect_name: str, column: InstrumentedAttribute[bytes], needle: bytes) -> ColumnElement[bool]:
-    """Whether a column of bytes has other bytes in it."""
+    """Whether a column of bytes contains other bytes."""
     if dialect_name == "sqlite":
         return func.instr(column, needle) > 0
     return func.position(literal(needle).op("IN")(column)) > 0
@@ -215,7 +215,7 @@ def last_segments(database: Database, project: str) -> dict[tuple[str, str], tup
 
 
 def newest_products(database: Database, stage_ids: Sequence[int]) -> dict[int, int]:
-    """Stage to the id of what was published last of it; stages without products are left out."""
+    """Id of the last published product row of each stage; stages without products are left out."""
     query = select(models.Product.stage_id, func.max(models.Product.id)).where(models.Product.stage_id.in_(stage_ids))
     with database.reading() as connection:
         return {row[0]: row[1] for row in connection.execute(query.group_by(models.Product.stage_id))}
@@ -229,7 +229,7 @@ def segments_before(database: Database, stage_ids: Iterable[int], moment: dateti
 
 
 def found_aliases(database: Database, segment_ids: Sequence[int]) -> Iterator[tuple[int, int, list[str]]]:
-    """Other names of sources that archives told: segment, row of the source in it, names."""
+    """Aliases of sources from archives: segment, row of the source in it, names."""
     model = models.row_table(RAW_INDEX)
     with database.reading() as connection:
         for start in range(0, len(segment_ids), 500):
@@ -277,7 +277,7 @@ def rows(database: Database, table: Table, segment_ids: Sequence[int]) -> Iterat
             records = connection.execute(query.order_by(model.c.segment_id, model.c.row)).all()
             if records:
                 columns = zip(kinds.items(), zip(*records, strict=True), strict=True)
-                # SQLite keeps NaN as NULL; a float made of None is NaN again
+                # SQLite stores NaN as NULL; None becomes NaN again in a float array
                 yield {
                     name: np.array(values, dtype=object if kind is str else kind) for (name, kind), values in columns
                 }

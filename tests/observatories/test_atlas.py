@@ -93,7 +93,7 @@ def observatory(queue: Queue, **how) -> ATLASObservatory:
 SOURCES = [Source(name=f"S{k}", ra=1.0 + k, dec=10.0, mag=15.0) for k in range(12)]
 
 
-def test_a_batch_is_handed_in_waited_for_fetched_and_cleared_up(queue) -> None:
+def test_a_batch_is_submitted_waited_for_fetched_and_deleted(queue) -> None:
     answers = list(observatory(queue).fetch(SOURCES))
     assert [answer.n_rows for answer in answers] == [6] * 12
     assert [int(answer.tables[0].columns["uJy"][0]) for answer in answers] == [100 * (k + 1) for k in range(12)]
@@ -148,10 +148,10 @@ def test_what_may_pass_is_asked_again(queue) -> None:
     assert [answer.n_rows for answer in answers] == [6] * 12
 
 
-def test_a_task_is_not_handed_in_twice_though_the_run_was_killed(queue, tmp_path) -> None:
+def test_a_task_is_not_submitted_twice_though_the_run_was_killed(queue, tmp_path) -> None:
     impatient = observatory(queue, wait_seconds=0.0, client={"cache": str(tmp_path)})
     assert all(
-        isinstance(answer, FetchError) and "goes on waiting" in str(answer) for answer in impatient.fetch(SOURCES)
+        isinstance(answer, FetchError) and "continues to wait" in str(answer) for answer in impatient.fetch(SOURCES)
     )
     assert len(queue.tasks) == 12
     patient = observatory(queue, client={"cache": str(tmp_path)})
@@ -161,7 +161,7 @@ def test_a_task_is_not_handed_in_twice_though_the_run_was_killed(queue, tmp_path
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_kept_task_that_the_service_threw_away_is_handed_in_anew(queue, tmp_path) -> None:
+def test_a_cached_task_that_the_service_deleted_is_submitted_again(queue, tmp_path) -> None:
     list(observatory(queue, wait_seconds=0.0, client={"cache": str(tmp_path)}).fetch(SOURCES[:2]))
     queue.tasks.clear()
     assert [answer.n_rows for answer in observatory(queue, client={"cache": str(tmp_path)}).fetch(SOURCES[:2])] == [
