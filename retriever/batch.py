@@ -110,14 +110,14 @@ class Made:
         made = cls.none(len(of_items))
         source: list[int] = []
         rows: list[Mapping[str, object]] = []
-        for k, found in enumerate(of_items):
-            if isinstance(found, Failure):
-                made.fail(k, found)
+        for k, rows_of_item in enumerate(of_items):
+            if isinstance(rows_of_item, Failure):
+                made.fail(k, rows_of_item)
                 continue
-            source += [k] * len(found)
-            rows += found
-            made.n_rows[k] = len(found)
-            made.outcome[k] = Outcome.DONE if found else Outcome.EMPTY
+            source += [k] * len(rows_of_item)
+            rows += rows_of_item
+            made.n_rows[k] = len(rows_of_item)
+            made.outcome[k] = Outcome.DONE if rows_of_item else Outcome.EMPTY
         columns: Columns = {"source": np.array(source, np.int64)}
         for spec in table.columns:
             columns[spec.name] = np.array([row[spec.name] for row in rows], NUMPY_KINDS[spec.kind])

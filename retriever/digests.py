@@ -34,16 +34,18 @@ def digest_epochs(tables: Tables, index: str, epochs: str, headers: Sequence[byt
         What comes before the epochs of each source.
     """
     hashers = [hashlib.sha256(header) for header in headers]
-    found = tables[index]
-    views = {layout: [_bytes(column) for column in table.values()] for layout, table in _layouts(tables, found, epochs)}
+    lightcurves = tables[index]
+    views = {
+        layout: [_bytes(column) for column in table.values()] for layout, table in _layouts(tables, lightcurves, epochs)
+    }
     facts = {layout: _facts(tables[layout_name(epochs, layout)]) for layout in views}
-    changed = (np.diff(found["source"]) != 0) | (np.diff(found["layout"]) != 0)
+    changed = (np.diff(lightcurves["source"]) != 0) | (np.diff(lightcurves["layout"]) != 0)
     starts = np.flatnonzero(
-        np.concatenate([np.ones(min(changed.size + 1, found["source"].size), np.bool_)[:1], changed])
+        np.concatenate([np.ones(min(changed.size + 1, lightcurves["source"].size), np.bool_)[:1], changed])
     )
-    ends = np.append(starts[1:], found["source"].size)[: starts.size] - 1
-    first, last = found["first"][starts], found["first"][ends] + found["n_rows"][ends]
-    facts_of_runs = (found["source"][starts], found["layout"][starts], first, last)
+    ends = np.append(starts[1:], lightcurves["source"].size)[: starts.size] - 1
+    first, last = lightcurves["first"][starts], lightcurves["first"][ends] + lightcurves["n_rows"][ends]
+    facts_of_runs = (lightcurves["source"][starts], lightcurves["layout"][starts], first, last)
     runs = zip(*(values.tolist() for values in facts_of_runs), strict=True)
     for source, layout, a, b in runs:
         names, widths = facts[layout]

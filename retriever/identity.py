@@ -133,10 +133,10 @@ def join_digests(first: Digests, second: Digests) -> Digests:
     True
     """
     joined = np.zeros(first.size, f"S{DIGEST_CHARS}")
-    there = first != b""
-    pairs = np.column_stack([first[there], second[there]]).tobytes()
+    known = first != b""
+    pairs = np.column_stack([first[known], second[known]]).tobytes()
     width = 2 * DIGEST_CHARS
-    joined[there] = digest_each(pairs[start : start + width] for start in range(0, len(pairs), width))
+    joined[known] = digest_each(pairs[start : start + width] for start in range(0, len(pairs), width))
     return joined
 
 

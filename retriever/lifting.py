@@ -65,9 +65,9 @@ def find_in_batch(finder: Finder, batch: LightcurveBatch) -> tuple[Columns, Colu
     """Scores of all epochs, and events with the `member` of the batch that each was found in."""
     if isinstance(finder, BatchFinder):
         return finder.find_many(batch)
-    found = [finder.find(_view(batch, k)) for k in range(len(batch))]
-    events = columns_of_records(DETECTIONS, [records for _, records in found])
-    return _joined([scores for scores, _ in found]), {"member": events.pop("source"), **events}
+    results = [finder.find(_view(batch, k)) for k in range(len(batch))]
+    events = columns_of_records(DETECTIONS, [records for _, records in results])
+    return _joined([scores for scores, _ in results]), {"member": events.pop("source"), **events}
 
 
 def gather_events(lightcurves: LightcurveSet, of_batches: Sequence[Columns]) -> Columns:

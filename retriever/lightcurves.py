@@ -215,13 +215,13 @@ class LightcurveSet:
     @classmethod
     def read(cls, tables: Tables, index: str = "lightcurves", epochs: str = "epochs") -> "LightcurveSet":
         """Light curves as they lie in the tables of a segment."""
-        found = tables[index]
-        alike = _alike(tables, found, epochs)
-        members = tuple(np.flatnonzero(np.isin(found["layout"], layouts)) for layouts in alike)
+        summary = tables[index]
+        alike = _alike(tables, summary, epochs)
+        members = tuple(np.flatnonzero(np.isin(summary["layout"], layouts)) for layouts in alike)
         batches = []
         for layouts, rows in zip(alike, members, strict=True):
-            table, first = _joined(tables, epochs, layouts, found, rows)
-            lengths = found["n_rows"][rows]
+            table, first = _joined(tables, epochs, layouts, summary, rows)
+            lengths = summary["n_rows"][rows]
             offsets = np.concatenate([[0], np.cumsum(lengths)])
             in_order = np.array_equal(first, offsets[:-1])
             if not in_order or any(column.size != offsets[-1] for column in table.values()):
@@ -229,13 +229,13 @@ class LightcurveSet:
                 table = {name: column[epoch_rows] for name, column in table.items()}
             batches.append(
                 LightcurveBatch(
-                    source=found["source"][rows],
-                    words={name: found[name][rows] for name in WORDS},
+                    source=summary["source"][rows],
+                    words={name: summary[name][rows] for name in WORDS},
                     offsets=offsets,
                     columns=dict(table),
                 )
             )
-        return cls(source=found["source"], batches=tuple(batches), members=members)
+        return cls(source=summary["source"], batches=tuple(batches), members=members)
 
     def take(self, chosen: NDArray[np.bool_]) -> "LightcurveSet":
         """Those light curves for which a mask is true."""
@@ -301,21 +301,21 @@ def _joined(tables: Tables, epochs: str, layouts: list[int], index: Columns, row
 def lightcurve_tables(lightcurves: LightcurveSet, index: str = "lightcurves", epochs: str = "epochs") -> Tables:
     """Tables of light curves as segments have them: an index with robust moments, and the epochs."""
     n = len(lightcurves)
-    found: Columns = {
+    summary: Columns = {
         "layout": np.zeros(n, np.int32),
         "first": np.zeros(n, np.int64),
         "n_rows": lightcurves.gather([batch.lengths for batch in lightcurves.batches]) if n else np.zeros(0, np.int64),
         "source": lightcurves.source,
     }
-    tables: Tables = {index: found}
+    tables: Tables = {index: summary}
     for layout, (rows, batch) in enumerate(zip(lightcurves.members, lightcurves.batches, strict=True)):
-        found["layout"][rows] = layout
-        found["first"][rows] = batch.offsets[:-1]
+        summary["layout"][rows] = layout
+        summary["first"][rows] = batch.offsets[:-1]
         tables[layout_name(epochs, layout)] = batch.columns
     if not n:
-        return {index: found | _no_lightcurves()}
+        return {index: summary | _no_lightcurves()}
     summaries = [_summary(batch) for batch in lightcurves.batches]
-    found |= {name: lightcurves.gather([part[name] for part in summaries]) for name in summaries[0]}
+    summary |= {name: lightcurves.gather([part[name] for part in summaries]) for name in summaries[0]}
     return tables
 
 
@@ -348,17 +348,17 @@ def tables_of_objects(
 ) -> Tables:
     """Tables of light curves given as objects, for sources in their order."""
     flat = [(row, lc) for row, lightcurves in enumerate(of_sources) for lc in lightcurves]
-    tables, found = pack_ragged(epochs, [lc.columns() for _, lc in flat])
-    found["source"] = np.array([row for row, _ in flat], np.int64)
+    tables, summary = pack_ragged(epochs, [lc.columns() for _, lc in flat])
+    summary["source"] = np.array([row for row, _ in flat], np.int64)
     systems = [(lc.time_system.scale, lc.time_system.reference, lc.time_system.point) for _, lc in flat]
     for k, name in enumerate(("time_scale", "time_reference", "time_point")):
-        found[name] = np.array([system[k] for system in systems], np.str_)
+        summary[name] = np.array([system[k] for system in systems], np.str_)
     for name in WORDS[:6]:
-        found[name] = np.array([getattr(lc, name) for _, lc in flat], np.str_ if name in _TEXTS else None)
+        summary[name] = np.array([getattr(lc, name) for _, lc in flat], np.str_ if name in _TEXTS else None)
     for name in ("number", "of"):
-        found[name] = found[name].astype(np.int64)
-    found["zero_point"] = found["zero_point"].astype(np.float64)
-    return lightcurve_tables(LightcurveSet.read({index: found, **tables}, index, epochs), index, epochs)
+        summary[name] = summary[name].astype(np.int64)
+    summary["zero_point"] = summary["zero_point"].astype(np.float64)
+    return lightcurve_tables(LightcurveSet.read({index: summary, **tables}, index, epochs), index, epochs)
 
 
 def objects_of(tables: Tables, n_sources: int, epochs: str = "epochs") -> list[tuple[Lightcurve, ...]]:

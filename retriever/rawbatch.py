@@ -122,11 +122,11 @@ def digest_raw(tables: Tables, n_sources: int) -> Digests:
     words: dict[tuple[bytes, int], bytes] = {}
     names = ("source", "layout", "first", "n_rows", "text_first", "text_bytes")
     for source, layout, first, n, start, size in zip(*(index[name].tolist() for name in names), strict=True):
-        told = text[start : start + size]
-        if (told, n) not in words:
-            words[told, n] = _words(told, n, views[layout])
+        schema = text[start : start + size]
+        if (schema, n) not in words:
+            words[schema, n] = _words(schema, n, views[layout])
         update = hashers[source].update
-        update(words[told, n])
+        update(words[schema, n])
         for view, width, _ in views[layout]:
             update(view[first * width : (first + n) * width])
     return np.array([hasher.hexdigest()[:DIGEST_CHARS].encode() for hasher in hashers], f"S{DIGEST_CHARS}")
@@ -178,12 +178,12 @@ def unpack_raw(tables: Tables, sources: Sequence[int]) -> list[RawPhotometry]:
     answers = []
     for source in sources:
         rows = np.flatnonzero(index["source"] == source).tolist()
-        found = []
+        own = []
         for row, columns in zip(rows, unpack_ragged("rows", tables, index, rows), strict=True):
             first, size = int(index["text_first"][row]), int(index["text_bytes"][row])
             schema, origin, *headers = json.loads(text[first : first + size].tobytes())
             kinds = json.loads(schema)
-            found.append(
+            own.append(
                 RawTable(
                     columns={name: columns[name].astype(kind, copy=False) for name, kind, *_ in kinds},
                     units={name: unit for name, _, _, _, unit in kinds if unit},
@@ -191,5 +191,5 @@ def unpack_raw(tables: Tables, sources: Sequence[int]) -> list[RawPhotometry]:
                     origin=origin,
                 )
             )
-        answers.append(RawPhotometry(tables=tuple(found)))
+        answers.append(RawPhotometry(tables=tuple(own)))
     return answers

@@ -40,9 +40,9 @@ class StandardAnalysis:
         detections: list[Detection] = []
         for lightcurve in lightcurves:
             checked = quality.assess(source, lightcurve)
-            scores, found = finder.find(checked)
+            scores, events = finder.find(checked)
             scored.append(checked.replace(extra={**checked.extra, **scores}))
-            detections.extend(found)
+            detections.extend(events)
         return Analyzed(
             lightcurves=tuple(scored),
             detections=tuple(detections),
@@ -62,10 +62,10 @@ class StandardAnalysis:
             When light curves with the same columns are given different ones.
         """
         checked = [assess_batch(quality, sources, batch) for batch in lightcurves.batches]
-        found = [find_in_batch(finder, batch) for batch in checked]
-        scored = [batch.replace(**scores) for batch, (scores, _) in zip(checked, found, strict=True)]
+        of_batches = [find_in_batch(finder, batch) for batch in checked]
+        scored = [batch.replace(**scores) for batch, (scores, _) in zip(checked, of_batches, strict=True)]
         processed = lightcurves.with_batches(scored)
-        detections = gather_events(lightcurves, [events for _, events in found])
+        detections = gather_events(lightcurves, [events for _, events in of_batches])
         return AnalyzedBatch(
             lightcurves=processed,
             detections=detections,

@@ -25,9 +25,9 @@ def run(components: Components, batch: Batch) -> Made:
     """Search the light curves of a batch of sources."""
     made = Made.none(len(batch))
     lightcurves = LightcurveSet.read(batch.inputs["lightcurves"])
-    found = search(components, batch.sources, lightcurves)
-    if found is not None:
-        added = _tables_of(found, lightcurves)
+    result = search(components, batch.sources, lightcurves)
+    if result is not None:
+        added = _tables_of(result, lightcurves)
     else:
         added = _one_by_one(components, batch.sources, lightcurves, made)
     made.tables = added
@@ -39,7 +39,7 @@ def run(components: Components, batch: Batch) -> Made:
     headers = [bytes(a) + bytes(b) for a, b in zip(events.tolist(), texts.tolist(), strict=True)]
     made.digest = digest_epochs(made.tables, "scored", "scores", headers)
     made.digest[made.outcome == Outcome.FAILED] = b""
-    processed = found.lightcurves if found is not None else _processed(batch, made.tables, done)
+    processed = result.lightcurves if result is not None else _processed(batch, made.tables, done)
     made.counts = count_epochs(processed)
     return made
 
@@ -57,31 +57,31 @@ def search(components: Components, sources: SourceTable, lightcurves: Lightcurve
         return None
 
 
-def _tables_of(found: AnalyzedBatch, lightcurves: LightcurveSet) -> Tables:
-    values = {name: column for name, column in found.properties.items() if name != "source"}
-    units = {name: found.units.get(name, "") for name in values}
+def _tables_of(result: AnalyzedBatch, lightcurves: LightcurveSet) -> Tables:
+    values = {name: column for name, column in result.properties.items() if name != "source"}
+    units = {name: result.units.get(name, "") for name in values}
     return {
-        **score_tables(lightcurves, found.lightcurves),
-        **property_tables(found.properties["source"], values, units),
-        "detections": found.detections,
+        **score_tables(lightcurves, result.lightcurves),
+        **property_tables(result.properties["source"], values, units),
+        "detections": result.detections,
     }
 
 
 def _one_by_one(components: Components, sources: SourceTable, lightcurves: LightcurveSet, made: Made) -> Tables:
     of_sources = lightcurves.objects(len(sources))
     parts = (components["analysis"], components["quality"], components["finder"])
-    found: list[Analyzed | None] = []
+    results: list[Analyzed | None] = []
     for k, own in enumerate(of_sources):
         source = sources.source(k)
         answer = attempt(f"analyzing {source.name}", analyze, *parts, source, own)
         if isinstance(answer, Failure):
             made.fail(k, answer)
-        found.append(None if isinstance(answer, Failure) else answer)
-    before = [own if answer else () for own, answer in zip(of_sources, found, strict=True)]
+        results.append(None if isinstance(answer, Failure) else answer)
+    before = [own if answer else () for own, answer in zip(of_sources, results, strict=True)]
     return {
-        **score_tables_of_objects(before, [answer.lightcurves if answer else () for answer in found]),
-        **pack_properties([answer.properties if answer else {} for answer in found]),
-        "detections": columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in found]),
+        **score_tables_of_objects(before, [answer.lightcurves if answer else () for answer in results]),
+        **pack_properties([answer.properties if answer else {} for answer in results]),
+        "detections": columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in results]),
     }
 
 

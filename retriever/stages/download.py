@@ -64,13 +64,13 @@ def _text(provenance: dict[str, str]) -> str:
 
 def _one_by_one(observatory: Observatory, batch: Batch) -> tuple[RawAnswers, list[tuple[str, ...]]]:
     answers = download(observatory, [batch.sources.source(row) for row in range(len(batch))])
-    found = [None if isinstance(answer, Failure) else answer for answer in answers]
+    known = [None if isinstance(answer, Failure) else answer for answer in answers]
     columns = RawAnswers(
-        tables=pack_raw(found),
-        provenance=[{} if answer is None else answer.provenance for answer in found],
+        tables=pack_raw(known),
+        provenance=[{} if answer is None else answer.provenance for answer in known],
         failures={k: answer.error for k, answer in enumerate(answers) if isinstance(answer, Failure)},
     )
-    return columns, [() if answer is None else answer.aliases for answer in found]
+    return columns, [() if answer is None else answer.aliases for answer in known]
 
 
 def download(observatory: Observatory, sources: Sequence[Source]) -> list[RawPhotometry | Failure]:

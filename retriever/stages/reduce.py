@@ -40,14 +40,14 @@ def _all_at_once(reducer: Reducer, batch: Batch) -> _Reduced | None:
         return None
     assert isinstance(reducer, BatchReducer)
     try:
-        found = reducer.reduce_many(raw)
+        reduced = reducer.reduce_many(raw)
     except ConfigError:
         raise
     except Exception:  # one after the other then, so that what is wrong stays with its source
         return None
-    if found is None:
+    if reduced is None:
         return None
-    lightcurves, dropped = found
+    lightcurves, dropped = reduced
     members = (np.arange(len(lightcurves)),) if len(lightcurves) else ()
     whole = LightcurveSet(source=lightcurves.source, batches=(lightcurves,)[: len(members)], members=members)
     return whole, dropped, {}

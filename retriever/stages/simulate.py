@@ -36,8 +36,8 @@ def run(components: Components, batch: Batch) -> Made:
     """Inject events into the light curves of a batch of sources, search them, and say which were recovered."""
     made = Made.none(len(batch))
     reduced, processed = with_scores(batch.inputs["lightcurves"], batch.inputs["scores"])
-    found = _all_at_once(components, batch, reduced, processed)
-    lightcurves, injections = found or _one_by_one(components, batch, reduced, processed, made)
+    at_once = _all_at_once(components, batch, reduced, processed)
+    lightcurves, injections = at_once or _one_by_one(components, batch, reduced, processed, made)
     made.tables = {"injections": injections}
     if components["simulator"].keep_lightcurves:
         made.tables |= lightcurve_tables(lightcurves, "simulated_lightcurves", "simulated_epochs")
@@ -133,7 +133,7 @@ def _one_by_one(
     simulator, analysis, quality, finder = (
         components[group] for group in ("simulator", "analysis", "quality", "finder")
     )
-    found: list[Simulated] = []
+    results: list[Simulated] = []
     for k in range(len(batch)):
         source = batch.sources.source(k)
         known = Analyzed(lightcurves=scored[k], detections=records_of_columns(Detection, detections, k))
@@ -144,9 +144,9 @@ def _one_by_one(
         if isinstance(answer, Failure):
             made.fail(k, answer)
             answer = Simulated(lightcurves=())
-        found.append(answer)
-    return LightcurveSet.of([one.lightcurves for one in found]), columns_of_records(
-        INJECTIONS, [one.injections for one in found]
+        results.append(answer)
+    return LightcurveSet.of([result.lightcurves for result in results]), columns_of_records(
+        INJECTIONS, [result.injections for result in results]
     )
 
 
@@ -186,20 +186,20 @@ def simulate(
     observatory: str,
     seed: int,
     reduced: tuple[Lightcurve, ...],
-    found: Analyzed,
+    analyzed: Analyzed,
 ) -> Simulated:
     """Inject events into one source's light curves, search them, and mark which were recovered.
 
     An event counts as recovered when a detection overlaps the interval of one full width at half maximum around its
     middle; as blended when a detection overlapped it before the injection.
     """
-    simulated = inject(simulator, source, observatory, seed, reduced, found.lightcurves)
+    simulated = inject(simulator, source, observatory, seed, reduced, analyzed.lightcurves)
     if not simulated.lightcurves:
         return simulated
     result = analyze(analysis, quality, finder, source, simulated.lightcurves)
     return Simulated(
         lightcurves=result.lightcurves,
-        injections=tuple(_judged(truth, result.detections, found.detections) for truth in simulated.injections),
+        injections=tuple(_judged(truth, result.detections, analyzed.detections) for truth in simulated.injections),
     )
 
 
