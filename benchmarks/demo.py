@@ -15,7 +15,6 @@ for the same arithmetic on the same arrays (flux, robust moments, S/N).
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -142,27 +141,26 @@ def main() -> None:
         f"{'case':<27} {'sources/s: median':>18} {'min':>7} {'max':>7} {'kB/source':>10} {'MB':>6} "
         f"{'again, s':>9} {'threshold, s':>13}"
     )
-    for name in chosen.case or CASES:
-        measure(name, CASES[name], chosen.size or CASES[name].size, chosen.repeat)
+    # all are deleted at the end: ext4 makes new files slowly for some seconds after many were deleted
+    with tempfile.TemporaryDirectory(prefix="retriever-benchmark-") as parent:
+        for name in chosen.case or CASES:
+            measure(name, CASES[name], chosen.size or CASES[name].size, chosen.repeat, Path(parent))
 
 
-def measure(name: str, case: Case, size: int, repeat: int) -> None:
+def measure(name: str, case: Case, size: int, repeat: int, parent: Path) -> None:
     """Run one case and print its row."""
     rates, peaks, again, threshold, disk = [], [], [], [], 0.0
     for _ in range(repeat):
-        folder = Path(tempfile.mkdtemp(prefix="retriever-benchmark-"))
-        try:
-            (folder / "conf" / "finder").mkdir(parents=True)
-            (folder / "one_by_one.py").write_text(ONE_BY_ONE)
-            (folder / "conf" / "finder" / "one_by_one.yaml").write_text("_target_: one_by_one.OneByOne\n")
-            arguments = [f"catalog.size={size}", f"observatories.demo.epochs={case.epochs}", *case.overrides]
-            _, peak, summary = run(arguments, folder)
-            disk = disk_kb(folder) / size
-            again.append(run(arguments, folder)[0])
-            if "own finder" not in name:
-                threshold.append(run([*arguments, "finder.snr_threshold=6"], folder)[2]["seconds"])
-        finally:
-            shutil.rmtree(folder)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        (folder / "conf" / "finder").mkdir(parents=True)
+        (folder / "one_by_one.py").write_text(ONE_BY_ONE)
+        (folder / "conf" / "finder" / "one_by_one.yaml").write_text("_target_: one_by_one.OneByOne\n")
+        arguments = [f"catalog.size={size}", f"observatories.demo.epochs={case.epochs}", *case.overrides]
+        _, peak, summary = run(arguments, folder)
+        disk = disk_kb(folder) / size
+        again.append(run(arguments, folder)[0])
+        if "own finder" not in name:
+            threshold.append(run([*arguments, "finder.snr_threshold=6"], folder)[2]["seconds"])
         rates.append(size / summary["seconds"])
         peaks.append(peak)
     print(

@@ -42,6 +42,7 @@ def write_parquet(
         if writer is None:
             raise StoreError(f"there is nothing to write into {path}")
         writer.close()
+        pa.default_memory_pool().release_unused()  # else it keeps the memory of one table while the next is made
         temporary.replace(path)
     except BaseException:
         if writer is not None:
