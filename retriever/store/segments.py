@@ -210,7 +210,9 @@ def _from_disk(values: Array, kind: Any) -> Array:
 
 def _decoded(values: Array) -> Array:
     width = values.dtype.itemsize
+    if not values.size:
+        return np.zeros(values.shape, f"U{width}")
     raw = np.ascontiguousarray(values).view(np.uint8).reshape(*values.shape, width)
-    if values.size and raw.max() < 128:
+    if raw.max() < 128:
         return raw.astype(np.uint32).view(f"U{width}").reshape(values.shape)
     return np.asarray(np.char.decode(values, "utf-8"))
