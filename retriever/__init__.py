@@ -11,7 +11,7 @@ Importing `retriever` loads nothing else; each name is imported when it is used.
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.2.0"
+__version__ = "0.2.1"
 
 __all__ = [
     "Analyzed",
