@@ -344,9 +344,11 @@ def test_rebuild_replaces_a_broken_database(retriever, stand, two, damage) -> No
 
 
 @pytest.mark.slow
-def test_a_locked_or_unreadable_database_is_never_set_aside(stand) -> None:
+def test_a_locked_or_unreadable_database_is_never_set_aside(stand, monkeypatch) -> None:
+    from retriever.store import connection as store_connection
     from retriever.store.connection import set_aside_if_broken
 
+    monkeypatch.setattr(store_connection, "LOCKED_SECONDS", 0.2)
     assert set_aside_if_broken("", stand) is None
     assert set_aside_if_broken("postgresql://host/name", stand) is None
     with closing(sqlite3.connect(stand / "retriever.db")) as connection:

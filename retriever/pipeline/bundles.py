@@ -47,9 +47,11 @@ class Bundles:
         return bundle
 
     def _fits(self, bundle: Sequence[Task], task: Task) -> bool:
-        """Whether a task is of the same stages, reads the same segments, and does not make the bundle too large."""
+        """Whether a task is of the same stages, reads products of the same ones, and leaves the bundle small enough."""
         first = bundle[0]
-        if (first.observatory, first.stages, first.segments) != (task.observatory, task.stages, task.segments):
+        if (first.observatory, first.stages, first.segments.keys()) != (
+            task.observatory, task.stages, task.segments.keys()
+        ):  # fmt: skip
             return False
         n_sources = sum(each.rows.size for each in (*bundle, task))
         return n_sources <= SOURCES_AT_ONCE and self._of_groups.isdisjoint(task.stages)

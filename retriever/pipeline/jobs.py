@@ -63,18 +63,16 @@ def make_job(recipe: Recipe, task: Task, states: States, segments: Segments, sou
 def _own_loads(
     recipe: Recipe, task: Task, stage: Stage, own: Mapping[str, StageState], segments: Segments, known: list[Load]
 ) -> list[Load]:
-    """Products of the same unit that are read from one segment."""
+    """Products of the same unit, which lie in one segment for each batch."""
     if stage.joins_surveys:
         return []
     have = {load.stage for load in known}
     return [
-        Load(
-            observatory=task.observatory, stage=other.name, path=segments[task.segments[other.name]][1],
-            rows=own[other.name].row[task.rows], items=np.arange(task.rows.size),
-        )
+        load
         for _, other in recipe.upstream(task.observatory, stage)
         if other.name in task.segments and other.name not in have and not other.joins_surveys and not other.is_of_groups
-    ]  # fmt: skip
+        for load in _loads(task.observatory, other, own[other.name], task.rows, segments)
+    ]
 
 
 def make_loads(

@@ -19,6 +19,9 @@ __all__ = [
     "url_from_environment",
 ]
 
+LOCKED_SECONDS = 60.0
+"""How long to wait for an SQLite database that another process writes."""
+
 URL_VARIABLE = "RETRIEVER_DATABASE"
 """Environment variable with the address of the database, which may hold a password."""
 
@@ -73,7 +76,7 @@ def set_aside_if_broken(url: str, outputs: Path) -> Path | None:
 def _is_whole(path: Path) -> bool:
     """Whether SQLite can read a file, and sees nothing wrong with its pages."""
     try:
-        with closing(sqlite3.connect(path, timeout=60.0)) as connection:
+        with closing(sqlite3.connect(path, timeout=LOCKED_SECONDS)) as connection:
             return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
     except sqlite3.DatabaseError as error:
         if _is_broken(error):
@@ -103,7 +106,7 @@ def reason_of(error: SQLAlchemyError) -> str:
 def _configure_sqlite(connection: DBAPIConnection, _: object) -> None:
     # transactions are begun by _begin_sqlite, not by the driver, so that writers wait at their start and never deadlock
     connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 60000")
+    connection.execute(f"PRAGMA busy_timeout = {LOCKED_SECONDS * 1000:.0f}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 8000")

@@ -53,11 +53,12 @@ def test_enough_tasks_are_left_for_every_worker() -> None:
     assert lengths(of, 0.001) == [5, 3, 3, 2, 1, 1, 1]
 
 
-def test_tasks_of_other_stages_segments_and_groups_stay_apart() -> None:
-    mixed = [*tasks(2, 1), *tasks(2, 1, ("reduce",)), *tasks(1, 1, ("reduce",), download=3), *tasks(2, 1, ("night",))]
+def test_tasks_of_other_stages_and_groups_stay_apart() -> None:
+    read = [*tasks(1, 1, ("reduce",), download=3), *tasks(1, 1, ("reduce",), download=4)]
+    mixed = [*tasks(2, 1), *tasks(2, 1, ("reduce",)), *read, *tasks(2, 1, ("night",))]
     of = Bundles(mixed, in_flight=1, of_groups={"night"})
     of.learn([JobResult(seconds=0.001)])
-    assert lengths(of, 0.001) == [2, 2, 1, 1, 1]
+    assert lengths(of, 0.001) == [2, 2, 2, 1, 1]
 
 
 def test_a_bundle_is_one_task() -> None:
@@ -71,7 +72,7 @@ def made(stand, retriever, monkeypatch, seconds: float, *words: str) -> tuple[Pa
     name = f"run-{seconds:g}"
     ended = retriever("run", *SMALL, *words, f"paths.outputs={name}", f"paths.data={name}-data")
     assert ended.code in (0, 3), ended
-    folder = version_folder(stand / name)
+    folder = version_folder(stand / name, "AGAIN" if "project.name=AGAIN" in words else "DEMO")
     assert last_summary(folder)["computed"]["simulate"] > 0
     segments = {path.relative_to(stand / name).as_posix() for path in (stand / name / ".stages").rglob("*.h5")}
     return folder, segments
@@ -82,6 +83,19 @@ def test_segments_and_tables_are_those_of_batches_worked_on_alone(stand, retriev
     alone, one_by_one = made(stand, retriever, monkeypatch, 1e-9, *words)
     together, at_once = made(stand, retriever, monkeypatch, 1e9, *words)
     assert len(one_by_one) == 3 * 15
+    assert at_once == one_by_one
+    assert_same_tables(alone, together)
+
+
+def test_products_of_several_segments_are_read_as_if_they_lay_in_one(stand, retriever, monkeypatch) -> None:
+    words = ("observatories.demo.empty=0.2", "observatories.demo.failures=0.1")
+    for seconds in (1e-9, 1e9):
+        made(stand, retriever, monkeypatch, seconds, *words)
+    search_again = (*words, "finder.snr_threshold=4", "project.name=AGAIN")
+    alone, one_by_one = made(stand, retriever, monkeypatch, 1e-9, *search_again)
+    together, at_once = made(stand, retriever, monkeypatch, 1e9, *search_again)
+    assert last_summary(together)["computed"]["reduce"] == 0
+    assert len(one_by_one) == (3 + 2) * 15
     assert at_once == one_by_one
     assert_same_tables(alone, together)
 
