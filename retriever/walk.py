@@ -9,7 +9,7 @@ import numpy as np
 
 from retriever.attempt import Failure
 from retriever.batch import Batch, Components, Made, select_batch
-from retriever.errors import ConfigError, StoreError
+from retriever.errors import ConfigError, DataError, StoreError
 from retriever.graph import Graph, Stage
 from retriever.identity import DIGEST_CHARS
 from retriever.outcome import Outcome
@@ -82,7 +82,9 @@ def walk(
 def _run(stage: Stage, components: Components, batch: Batch, contain: bool) -> Made:
     """Run a stage; one that breaks fails the items of this batch, and no others."""
     try:
-        return stage.run(components, batch)
+        made = stage.run(components, batch)
+        _refuse_unsorted(stage, made, len(batch))
+        return made
     except (ConfigError, StoreError):
         raise
     except Exception as error:
@@ -93,6 +95,18 @@ def _run(stage: Stage, components: Components, batch: Batch, contain: bool) -> M
         for item in range(len(batch)):
             made.fail(item, Failure(error))
         return made
+
+
+def _refuse_unsorted(stage: Stage, made: Made, n: int) -> None:
+    for name, columns in made.tables.items():
+        source = columns.get("source", np.zeros(0, np.int64))
+        if is_long(name) or not source.size:
+            continue
+        if source[0] < 0 or source[-1] >= n or (source[1:] < source[:-1]).any():
+            raise DataError(
+                f"stage {stage.name!r} gave rows of table {name!r} that are not in the order of the items; "
+                "sort them by the column 'source'"
+            )
 
 
 def tables_of_port(tables: Tables, stage: Stage, port: str) -> Tables:
