@@ -69,6 +69,7 @@ def versions(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("outputs/DEMO_*")}
 
 
+@pytest.mark.slow
 def test_words_recompute_nothing_and_code_only_what_depends_on_it(copy: Path) -> None:
     before = versions(copy)
     for path in sorted((copy / "retriever").rglob("*.py")):

@@ -107,6 +107,7 @@ class Playground:
         return json.loads((folder / "summary.json").read_text())["computed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_predicted_is_what_is_done(retriever, stand, seed) -> None:
     """Fifty random edits, ten in each of five folders."""
