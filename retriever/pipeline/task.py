@@ -19,7 +19,7 @@ from retriever.identity import Digests, join_digests
 from retriever.interfaces import AsksArchive
 from retriever.outcome import Outcome
 from retriever.pipeline.recipe import Recipe
-from retriever.ragged import merge_tables, select_items
+from retriever.ragged import is_long, merge_tables, select_items
 from retriever.schema import Columns, Tables
 from retriever.source import SourceTable
 from retriever.store.batch import Batch, declared_as_json
@@ -126,9 +126,11 @@ def run_together(recipe: Recipe, job: Job, sizes: Sequence[int]) -> list[JobResu
             writers = [_SegmentWriter(recipe, part, thread) for part in parts]
 
             def write(stage: Stage, made: Made) -> None:
-                for k, (writer, (first, last)) in enumerate(zip(writers, bounds, strict=True)):
+                counts = made.counts
+                for writer, (first, last) in zip(writers, bounds, strict=True):
                     part = made.part(first, last) if len(writers) > 1 else made
-                    part.counts = made.counts if k == 0 else {}
+                    # they are of all parts, and are counted with the first that has something to count
+                    part.counts, counts = (counts, {}) if (part.outcome == Outcome.DONE).any() else ({}, counts)
                     writer.write(stage, part)
 
             try:
@@ -237,7 +239,7 @@ class _SegmentWriter:
         }
         if not stage.inputs:
             self._raw_digests = made.digest
-        tables: Tables = {"sources": sources, **made.tables}
+        tables: Tables = {"sources": sources, **({} if _is_nothing(made) else made.tables)}
         file: Future[SegmentFile] | None = None
         if ((made.outcome == Outcome.DONE) | (made.outcome == Outcome.EMPTY)).any():
             spec = self._recipe.specs[job.observatory][stage.name]
@@ -304,6 +306,12 @@ class _SegmentWriter:
         if isinstance(observatory, AsksArchive):
             done = np.flatnonzero(outcome != Outcome.FAILED).tolist()
             observatory.client.release(observatory.survey, (self._job.sources.source(row) for row in done))
+
+
+def _is_nothing(made: Made) -> bool:
+    """Whether a stage made nothing of any item, be it that it was not run for them or that it found nothing."""
+    has_rows = any(columns["source"].size for name, columns in made.tables.items() if not is_long(name))
+    return not has_rows and not (made.outcome == Outcome.DONE).any()
 
 
 def _is_built_in(stage: Stage) -> bool:

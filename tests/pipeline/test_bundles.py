@@ -78,11 +78,15 @@ def made(stand, retriever, monkeypatch, seconds: float, *words: str) -> tuple[Pa
     return folder, segments
 
 
-def test_segments_and_tables_are_those_of_batches_worked_on_alone(stand, retriever, monkeypatch) -> None:
-    words = ("observatories.demo.empty=0.2", "observatories.demo.failures=0.1", "simulator.keep_lightcurves=true")
+@pytest.mark.parametrize(("size", "empty"), [(4, 0.2), (1, 0.2), (1, 0.8)])
+def test_segments_and_tables_are_those_of_batches_worked_on_alone(stand, retriever, monkeypatch, size, empty) -> None:
+    words = (
+        f"executor.batch_size={size}", f"observatories.demo.empty={empty}", "observatories.demo.failures=0.1",
+        "simulator.keep_lightcurves=true",
+    )  # fmt: skip
     alone, one_by_one = made(stand, retriever, monkeypatch, 1e-9, *words)
     together, at_once = made(stand, retriever, monkeypatch, 1e9, *words)
-    assert len(one_by_one) == 3 * 15
+    assert len(one_by_one) == 3 * 15 if size == 4 else len(one_by_one) > 3 * 30
     assert at_once == one_by_one
     assert_same_tables(alone, together)
 
