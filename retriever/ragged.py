@@ -166,24 +166,26 @@ def cut_items(tables: Tables, first: int, last: int) -> Tables:
     >>> list(cut), cut["epochs"]["time"].tolist()
     (['lightcurves', 'epochs'], [5.0])
     """
-    cut: Tables = {}
+    short: Tables = {}
     for name, columns in tables.items():
         if not is_long(name):
             a, b = np.searchsorted(columns["source"], (first, last)).tolist()
-            cut[name] = {key: values[a:b] for key, values in columns.items()}
-            cut[name]["source"] = columns["source"][a:b] - first
+            short[name] = {key: values[a:b] for key, values in columns.items()}
+            short[name]["source"] = columns["source"][a:b] - first
+    cut: Tables = {}
     done: set[str] = set()
     for name, columns in tables.items():
         stem = _split_layout(name)[0]
-        if name.endswith(".units"):
+        if name in short:
+            cut[name] = short[name]
+        elif name.endswith(".units"):
             cut[name] = columns
         elif name == "headers":
-            cut[name] = _cut_text(columns, cut["raw"])
-        elif is_long(name) and stem not in done:
+            cut[name] = _cut_text(columns, short["raw"])
+        elif stem not in done:
             done.add(stem)
-            cut |= _cut_rows(tables, stem, cut[_INDEX[stem]])
-    order = [name for name in tables if name in cut]
-    return {name: cut[name] for name in [*order, *(name for name in cut if name not in order)]}
+            cut |= _cut_rows(tables, stem, short[_INDEX[stem]])
+    return cut
 
 
 def _cut_rows(tables: Tables, stem: str, index: Columns) -> Tables:

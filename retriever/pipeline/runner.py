@@ -83,7 +83,6 @@ class Run:
     def run(self) -> RunSummary:
         """Run to the end, to an interruption, or until it is aborted; the tables are rewritten in any case."""
         started = time.monotonic()
-        workers = self.engine.start()
         version_id = history.record_version(
             self.database, self.version.name, self.version.hash, str(self.version.inputs["project"]["name"]),
             dict(self.version.inputs), self._ids.values(), VersionFolder(self.version.folder).created,
@@ -101,7 +100,7 @@ class Run:
             self._register_orphans()
             self._inventory = self._take_inventory()
             self._warn_of_other_requests()
-            self._work(workers)
+            self._work()
         except KeyboardInterrupt:
             self.summary.state = "interrupted"
         except AbortedRun as error:
@@ -166,11 +165,12 @@ class Run:
 
     # ---- working ------------------------------------------------------------------------------------------------
 
-    def _work(self, workers: contextlib.AbstractContextManager[Executor]) -> None:
+    def _work(self) -> None:
         before: object = None
         tasks = self._tasks()
         if not tasks:
             return
+        workers = self.engine.start()
         if text := recomputed_text(self.recipe, tasks, self.database, self.version.inputs["project"]["name"]):
             log.warning("%s", text)
         with (

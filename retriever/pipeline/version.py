@@ -166,7 +166,7 @@ def make_version(
 
 
 def repositories(working_folder: Path, ignored: tuple[Path, ...]) -> dict[str, Repository]:
-    """State of the repositories of retriever's own checkout and of the the working folder.
+    """State of the repositories of retriever's own checkout and of the working folder.
 
     Parameters
     ----------
