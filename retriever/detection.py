@@ -31,6 +31,8 @@ Properties = Mapping[str, tuple[float | int | str | bool, str]]
 
 Record = TypeVar("Record")
 
+NAN = float("nan")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
@@ -43,10 +45,19 @@ class Detection:
     time_first: float = column("d", "time of the first epoch, MJD")
     time_peak: float = column("d", "time of the highest epoch, MJD")
     time_last: float = column("d", "time of the last epoch, MJD")
-    snr: float = column("", "signal to noise at the peak, negative for a dip")
+    snr: float = column("", "significance in standard deviations of normal noise, negative for a dip")
     dmag: float = column("mag", "magnitude at the peak less the median; negative is brighter; NaN where undefined")
     n_epochs: int = column("", "number of epochs that belong to the event")
     finder: str = column("", "which finder found it, where there are several", default="")
+    fap: float = column("", "probability that noise alone gives such an event anywhere in the light curve", default=NAN)
+    amplitude: float = column("", "change of flux, in the light curve's unit of flux; negative for a dip", default=NAN)
+    width: float = column("d", "duration: full width at half maximum, or of the template or transit", default=NAN)
+    chi2: float = column("", "chi-square of the fitted shape per degree of freedom", default=NAN)
+    period: float = column("d", "period, where the finder gives one", default=NAN)
+    sde: float = column("", "height of the periodogram's peak over its mean, in its standard deviations", default=NAN)
+    odd_even: float = column("", "difference of odd and even transits in depth, in its standard errors", default=NAN)
+    secondary: float = column("", "S/N of a dip half a period after the transits", default=NAN)
+    equivalent_duration: float = column("s", "time in which the quiet star emits the energy of the flare", default=NAN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

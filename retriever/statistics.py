@@ -1,5 +1,8 @@
 """Robust statistics. Pure functions over arrays: of one light curve, and of many, one after the other (ragged)."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,8 +10,9 @@ from retriever.arrays import Array, Floats
 
 __all__ = [
     "GAUSSIAN_MAD",
+    "Block",
+    "blocks_of_items",
     "cadence",
-    "connected_run",
     "median",
     "ragged_cadence",
     "ragged_medians",
@@ -67,21 +71,6 @@ def cadence(time: Array) -> float:
     1.0
     """
     return median(time[1:] - time[:-1])
-
-
-def connected_run(mask: NDArray[np.bool_], index: int) -> tuple[int, int]:
-    """First and last index of the run of true values around `index`, itself true.
-
-    Examples
-    --------
-    >>> connected_run(np.array([True, False, True, True, True, False]), 3)
-    (2, 4)
-    """
-    before = np.flatnonzero(~mask[:index])
-    after = np.flatnonzero(~mask[index:])
-    first = int(before[-1]) + 1 if before.size else 0
-    last = index + int(after[0]) - 1 if after.size else mask.size - 1
-    return first, last
 
 
 def ragged_medians(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.bool_]) -> Floats:
@@ -149,6 +138,72 @@ def _block(
     block = np.full((members.size, width), np.inf)
     block[inside] = filled[(offsets[members, None] + place)[inside]]
     return block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Items of similar length as the rows of two-dimensional arrays, padded at their ends.
+
+    Attributes
+    ----------
+    members
+        The items.
+    lengths
+        Number of values of each.
+    places
+        Where the values lie, for those that are inside; None where the items are all there are, of one length.
+    inside
+        Which cells of a block hold a value.
+    """
+
+    members: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    places: NDArray[np.int64] | None
+    inside: NDArray[np.bool_] | None
+
+    @property
+    def n_items(self) -> int:
+        """Number of rows."""
+        return int(self.members.size)
+
+    def cut(self, values: Array, padding: object = np.nan) -> Array:
+        """Values as a block; not to be changed, for it may be a view."""
+        if self.places is None or self.inside is None:
+            return values.reshape(self.n_items, -1)
+        block = np.full(self.inside.shape, padding, values.dtype)
+        block[self.inside] = values[self.places]
+        return block
+
+    def write(self, values: Array, block: Array) -> None:
+        """Put a block's values where they belong."""
+        if self.places is None or self.inside is None:
+            values[:] = block.reshape(-1)
+        else:
+            values[self.places] = block[self.inside]
+
+
+def blocks_of_items(offsets: NDArray[np.int64]) -> Iterator[Block]:
+    """Blocks of items that lie one after the other; empty ones are left out.
+
+    Examples
+    --------
+    >>> values = np.array([1.0, 2.0, 3.0])
+    >>> [block.cut(values).tolist() for block in blocks_of_items(np.array([0, 1, 3]))]
+    [[[1.0]], [[2.0, 3.0]]]
+    """
+    lengths = offsets[1:] - offsets[:-1]
+    for members in _alike(lengths):
+        width = int(lengths[members].max())
+        if width == 0:
+            continue
+        if members.size * width == offsets[-1]:
+            yield Block(members=members, lengths=lengths, places=None, inside=None)
+            continue
+        place = np.arange(width)
+        inside = place < lengths[members, None]
+        yield Block(
+            members=members, lengths=lengths[members], places=(offsets[members, None] + place)[inside], inside=inside
+        )
 
 
 def ragged_moments(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from retriever.statistics import GAUSSIAN_MAD, cadence, connected_run, median, robust_moments
+from retriever.statistics import GAUSSIAN_MAD, cadence, median, robust_moments
 
 VALUES = arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e6, 1e6))
 
@@ -35,15 +35,3 @@ def test_nothing_gives_nan() -> None:
 def test_scatter_of_a_gaussian_is_its_sigma() -> None:
     values = np.random.default_rng(1).normal(5.0, 3.0, 200_001)
     assert robust_moments(values) == pytest.approx((5.0, 3.0), rel=0.01)
-
-
-@given(arrays(np.bool_, st.integers(1, 20)), st.integers(0, 19))
-def test_connected_run_is_that_of_a_plain_loop(mask: np.ndarray, index: int) -> None:
-    index %= mask.size
-    mask[index] = True
-    first = last = index
-    while first > 0 and mask[first - 1]:
-        first -= 1
-    while last < mask.size - 1 and mask[last + 1]:
-        last += 1
-    assert connected_run(mask, index) == (first, last)

@@ -1,5 +1,6 @@
 """Finds single peaks and dips."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 from retriever.arrays import Floats
 from retriever.detection import Detection
 from retriever.errors import ConfigError
+from retriever.finders.events import event_columns, find_in_one
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveBatch
+from retriever.noise import check_noise_model, false_alarm_probability, scores_of_epochs
 from retriever.schema import Columns
-from retriever.statistics import connected_run
 
 __all__ = ["PeakFinder", "Runs", "find_runs"]
 
@@ -21,11 +23,12 @@ __all__ = ["PeakFinder", "Runs", "find_runs"]
 class PeakFinder:
     """Epochs that stand out from the median by more than their noise, and their neighbours.
 
-    The S/N of an epoch is its flux less the median, over the larger of its error and the light curve's robust
-    scatter; median and scatter are those of the usable epochs (good, with a finite flux). The highest usable epoch at
-    or above the threshold is a peak. Its event is the connected run of usable epochs around it whose S/N has its sign
-    and is at least `sideband`; bad epochs in between neither belong to the event nor end it. An event masks its own
-    epochs and no others, then the next peak is looked for. Of equal peaks the earliest comes first.
+    The S/N of an epoch says how far its flux is from those of the other usable epochs (good, with a finite flux), as
+    the normal deviate of the same probability: see `retriever.noise`. It is the same for pure noise whatever the number
+    of epochs. The highest usable epoch at or above the threshold is a peak. Its event is the connected run of usable
+    epochs around it whose S/N has its sign and is at least `sideband`; bad epochs in between neither belong to the
+    event nor end it. An event masks its own epochs and no others, then the next peak is looked for. Of equal peaks the
+    earliest comes first.
 
     Parameters
     ----------
@@ -37,6 +40,10 @@ class PeakFinder:
         "both", "brightening" or "dip".
     max_events
         Most events in one light curve.
+    noise
+        How the noise of an epoch is judged: "rescaled", "scatter", "errors" or "jitter"; see `retriever.noise`.
+    min_epochs
+        Fewest usable epochs of a light curve that is searched.
 
     Examples
     --------
@@ -45,78 +52,45 @@ class PeakFinder:
     ...                              mag=np.full(9, 20.0), mag_err=np.full(9, 0.1))
     >>> scores, (event,) = PeakFinder().find(lc)
     >>> event.first, event.peak, event.last, round(event.snr, 1)
-    (4, 4, 5, 33.7)
+    (4, 4, 5, 5.8)
     """
 
     snr_threshold: float = 5.0
     sideband: float = 2.0
     direction: str = "both"
     max_events: int = 10
+    noise: str = "rescaled"
+    min_epochs: int = 5
 
     def __post_init__(self) -> None:
         if self.direction not in ("both", "brightening", "dip"):
             raise ConfigError(f"finder.direction is {self.direction!r}; it is both, brightening or dip")
         if not self.snr_threshold > 0:
             raise ConfigError(f"finder.snr_threshold is {self.snr_threshold:g}; it must be above zero")
+        check_noise_model(self.noise, "finder.noise")
 
-    def find(self, lightcurve: Lightcurve) -> tuple[dict[str, Any], tuple[Detection, ...]]:
+    def find(self, lightcurve: Lightcurve) -> tuple[Mapping[str, Any], tuple[Detection, ...]]:
         """Give the scores `snr` and `dmag` of every epoch, and the detections in order of time."""
-        baseline, scatter = lightcurve.flux_moments
-        dmag = lightcurve.mag - lightcurve.mag_moments[0]
-        # fmax: an unknown error, or an unknown scatter, leaves the other
-        noise = np.fmax(lightcurve.flux_err, scatter)
-        unknown = np.full(noise.size, np.nan)
-        snr = np.divide(lightcurve.flux - baseline, noise, out=unknown, where=noise > 0)
-        return {"snr": snr, "dmag": dmag}, self._events(lightcurve, snr, dmag, lightcurve.usable)
+        return find_in_one(self, lightcurve)
 
     def find_many(self, batch: LightcurveBatch) -> tuple[Columns, Columns]:
         """The same as `find`, for all light curves of a batch at once; `member` says in which an event was found."""
-        baseline, scatter = (batch.spread(values) for values in batch.flux_moments)
-        flux = batch.columns["flux"]
-        with np.errstate(invalid="ignore"):
-            dmag = batch.columns["mag"] - batch.spread(batch.mag_moments[0])
-            noise = np.fmax(batch.columns["flux_err"], scatter)
-            snr = np.divide(flux - baseline, noise, out=np.full(flux.size, np.nan), where=noise > 0)
-        epochs = np.flatnonzero(batch.usable & np.isfinite(snr))
+        columns, usable = batch.columns, batch.usable
+        snr = scores_of_epochs(columns["flux"], columns["flux_err"], usable, batch.offsets, self.noise)
+        dmag = columns["mag"] - batch.spread(batch.mag_moments[0])
+        epochs = np.flatnonzero(usable & np.isfinite(snr) & batch.spread(batch.n_usable >= self.min_epochs))
         sign = -1.0 if self.direction == "dip" else 1.0
         height = np.abs(snr[epochs]) if self.direction == "both" else sign * snr[epochs]
         runs = find_runs(batch.member[epochs], snr[epochs], height, self.snr_threshold, self.sideband, self.max_events)
         first, peak, last = (epochs[place] for place in (runs.first, runs.peak, runs.last))
-        start, time = batch.offsets[runs.member], batch.columns["time"]
-        events: Columns = {
-            "member": runs.member,
-            "lightcurve": batch.words["number"][runs.member],
-            "first": first - start, "peak": peak - start, "last": last - start,
-            "time_first": time[first], "time_peak": time[peak], "time_last": time[last],
-            "snr": snr[peak], "dmag": dmag[peak],
-            "n_epochs": runs.last - runs.first + 1,
-            "finder": np.full(peak.size, "", "U1"),
-        }  # fmt: skip
+        n_searched = np.bincount(batch.member[epochs], minlength=len(batch))[runs.member]
+        events = event_columns(
+            batch, runs.member, first, peak, last,
+            snr=snr[peak], dmag=dmag[peak], n_epochs=runs.last - runs.first + 1,
+            amplitude=columns["flux"][peak] - batch.flux_moments[0][runs.member],
+            fap=false_alarm_probability(snr[peak], n_searched, two_sided=self.direction == "both"),
+        )  # fmt: skip
         return {"snr": snr, "dmag": dmag}, events
-
-    def _events(
-        self, lightcurve: Lightcurve, snr: Floats, dmag: Floats, usable: NDArray[np.bool_]
-    ) -> tuple[Detection, ...]:
-        epochs = np.flatnonzero(usable & np.isfinite(snr))
-        if epochs.size == 0:
-            return ()
-        score = snr[epochs]
-        height = np.abs(score) if self.direction == "both" else score if self.direction == "brightening" else -score
-        if height.max() < self.snr_threshold:
-            return ()
-        free = np.ones(epochs.size, np.bool_)
-        events: list[Detection] = []
-        while len(events) < self.max_events:
-            peak = int(np.argmax(np.where(free, height, -np.inf)))
-            if not (free[peak] and height[peak] >= self.snr_threshold):
-                break
-            sign = 1.0 if score[peak] > 0 else -1.0
-            members = free & (sign * score >= self.sideband)
-            members[peak] = True
-            first, last = connected_run(members, peak)
-            free[first : last + 1] = False
-            events.append(_detection(lightcurve, snr, dmag, epochs[[first, peak, last]], last - first + 1))
-        return tuple(sorted(events, key=lambda event: event.peak))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,21 +165,3 @@ def _runs_around(
     before = np.maximum.accumulate(np.where(inside, -1, place))
     after = np.minimum.accumulate(np.where(inside, inside.size, place)[::-1])[::-1]
     return np.maximum(before[peak] + 1, start), np.minimum(after[peak] - 1, start + lengths - 1)
-
-
-def _detection(
-    lightcurve: Lightcurve, snr: Floats, dmag: Floats, indices: NDArray[np.int64], n_epochs: int
-) -> Detection:
-    first, peak, last = (int(index) for index in indices)
-    return Detection(
-        lightcurve=lightcurve.number,
-        first=first,
-        peak=peak,
-        last=last,
-        time_first=float(lightcurve.time[first]),
-        time_peak=float(lightcurve.time[peak]),
-        time_last=float(lightcurve.time[last]),
-        snr=float(snr[peak]),
-        dmag=float(dmag[peak]),
-        n_epochs=n_epochs,
-    )

@@ -19,6 +19,8 @@ __all__ = ["StandardQuality", "position_offset", "position_offsets"]
 class StandardQuality:
     """Bad are epochs that the survey flags, that have no finite flux or error, or whose position is off.
 
+    In a light curve whose epochs have no errors at all, a missing error is no fault.
+
     Parameters
     ----------
     use_flags
@@ -39,7 +41,10 @@ class StandardQuality:
 
     def assess(self, source: Source, lightcurve: Lightcurve) -> Lightcurve:
         """Give the light curve with `qflag`, and `offset` (in robust sigmas) where it has positions."""
-        bad = ~(np.isfinite(lightcurve.flux) & np.isfinite(lightcurve.flux_err))
+        bad = ~np.isfinite(lightcurve.flux)
+        has_error = np.isfinite(lightcurve.flux_err)
+        if has_error.any():
+            bad |= ~has_error
         if self.use_flags:
             bad |= lightcurve.qflag
         offset = position_offset(lightcurve, ~bad)
@@ -53,7 +58,9 @@ class StandardQuality:
 
     def assess_many(self, batch: LightcurveBatch) -> LightcurveBatch:
         """The same as `assess`, for all light curves of a batch at once."""
-        bad = ~(np.isfinite(batch.columns["flux"]) & np.isfinite(batch.columns["flux_err"]))
+        has_error = np.isfinite(batch.columns["flux_err"])
+        bad = ~np.isfinite(batch.columns["flux"])
+        bad |= ~has_error & batch.spread(batch.count(has_error) > 0)
         if self.use_flags:
             bad |= batch.columns["qflag"]
         offset = position_offsets(batch, ~bad)

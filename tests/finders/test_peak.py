@@ -11,22 +11,21 @@ from hypothesis import strategies as st
 from retriever.errors import ConfigError
 from retriever.finders.peak import PeakFinder
 from retriever.lightcurve import Lightcurve
+from retriever.noise import false_alarm_probability, scores_of_epochs
 from tests.helpers import flat_lightcurve
 
 
 def plain_search(lc: Lightcurve, finder: PeakFinder) -> list[tuple[int, int, int, int]]:
     """(first, peak, last, n_epochs) of each event, by loops over lists."""
-    flux, err = lc.flux.tolist(), lc.flux_err.tolist()
+    flux = lc.flux.tolist()
     usable = [k for k in range(len(flux)) if not lc.qflag[k] and np.isfinite(flux[k])]
     if not usable:
         return []
-    baseline = float(np.median([flux[k] for k in usable]))
-    scatter = 1.482602218505602 * float(np.median([abs(flux[k] - baseline) for k in usable]))
-    snr = {}
-    for k in usable:
-        noise = scatter if np.isnan(err[k]) else max(err[k], scatter)
-        if noise > 0:
-            snr[k] = (flux[k] - baseline) / noise
+    if len(usable) < finder.min_epochs:
+        return []
+    # the scores are tested by themselves (tests/test_noise.py)
+    scores = scores_of_epochs(lc.flux, lc.flux_err, lc.usable, np.array([0, lc.n_epochs]), finder.noise).tolist()
+    snr = {k: scores[k] for k in usable if not np.isnan(scores[k])}
     order = [k for k in usable if k in snr]
     height = {k: {"both": abs(s), "brightening": s, "dip": -s}[finder.direction] for k, s in snr.items()}
     taken: set[int] = set()
@@ -84,18 +83,45 @@ def test_hand_worked_event_with_a_bad_epoch_in_it() -> None:
     qflag[6] = True
     lc = flat_lightcurve(11, flux=flux, flux_err=np.ones(11), qflag=qflag, mag=np.zeros(11))
     scores, (event,) = PeakFinder().find(lc)
-    # the median of the ten usable is 0.5, their deviations' median 0.5 + 0.5 ... 1.5: both worked out by hand
     assert (event.first, event.peak, event.last, event.n_epochs) == (5, 5, 7, 2)
-    deviations = sorted(abs(f - 0.5) for k, f in enumerate(flux) if k != 6)
-    scatter = 1.482602218505602 * (deviations[4] + deviations[5]) / 2
-    assert event.snr == pytest.approx(29.5 / max(scatter, 1.0))
-    assert scores["snr"][6] > 100  # scored, for the histograms, but no event
+    # the nine others have the median 0; with errors taken as stated, its variance is π / 2 / 9.571 of theirs
+    (trusting,) = PeakFinder(noise="errors").find(lc)[1]
+    assert trusting.snr == pytest.approx(30.0 / (1 + np.pi / 2 / 9.571) ** 0.5)
+    assert trusting.amplitude == pytest.approx(30.0 - 0.5)
+    assert event.snr < trusting.snr
+    assert scores["snr"][6] > 20  # scored, for the histograms, but no event
 
 
-def test_errors_larger_than_the_scatter_count() -> None:
+def test_stated_errors_count_where_they_are_trusted() -> None:
     lc = flat_lightcurve(9, flux=[0, 0.1, -0.1, 0, 20.0, 0.1, 0, -0.1, 0], flux_err=np.full(9, 5.0), mag=np.zeros(9))
-    assert found(lc, PeakFinder()) == []
-    assert PeakFinder(snr_threshold=3.9).find(lc)[1][0].snr == pytest.approx(4.0)
+    assert found(lc, PeakFinder(noise="errors")) == []
+    (event,) = PeakFinder(noise="errors", snr_threshold=3.5).find(lc)[1]
+    assert event.snr == pytest.approx(4.0 / (1 + np.pi / 2 / 9.3) ** 0.5)
+    assert found(lc, PeakFinder()) == [(4, 4, 4, 1)]
+
+
+def test_a_light_curve_without_errors_is_searched() -> None:
+    flux = np.random.default_rng(1).standard_normal(100)
+    flux[50] = 12.0
+    lc = flat_lightcurve(100, flux=flux, flux_err=np.full(100, np.nan))
+    assert found(lc, PeakFinder()) == [(50, 50, 50, 1)]
+    assert found(lc, PeakFinder(noise="errors")) == [(50, 50, 50, 1)]
+
+
+def test_the_false_alarm_probability_is_that_of_the_whole_curve() -> None:
+    flux = np.random.default_rng(1).standard_normal(100)
+    flux[50] = 6.0
+    lc = flat_lightcurve(100, flux=flux)
+    (event,) = PeakFinder().find(lc)[1]
+    assert event.fap == false_alarm_probability(np.array(event.snr), 100)
+    (event,) = PeakFinder(direction="brightening").find(lc)[1]
+    assert event.fap == false_alarm_probability(np.array(event.snr), 100, two_sided=False)
+
+
+def test_few_epochs_are_not_searched() -> None:
+    lc = flat_lightcurve(20, flux=[0.0, 1.0, -1.0, 0.5] * 4 + [0.0, 50.0, 0.0, 1.0])
+    assert found(lc, PeakFinder(min_epochs=20)) == [(17, 17, 17, 1)]
+    assert found(lc, PeakFinder(min_epochs=21)) == []
 
 
 def test_two_events_mask_only_themselves() -> None:
@@ -118,6 +144,8 @@ def test_nothing_usable_nothing_found() -> None:
 def test_parameters_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match="direction"):
         PeakFinder(direction="up")
+    with pytest.raises(ConfigError, match="noise"):
+        PeakFinder(noise="guess")
     with pytest.raises(ConfigError, match="above zero"):
         PeakFinder(snr_threshold=0.0)
 
