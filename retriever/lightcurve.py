@@ -20,10 +20,10 @@ __all__ = ["EPOCH_COLUMNS", "Lightcurve", "Reduction", "TimeSystem"]
 
 Derived = TypeVar("Derived")
 
-EPOCH_COLUMNS = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec")
+EPOCH_COLUMNS = ("time", "exptime", "flux", "flux_err", "mag", "mag_err", "flag", "qflag", "ra", "dec", "bjd_offset")
 """Columns that every light curve has, `ra` and `dec` where the survey gives positions."""
 
-_UNITS = {"time": "d", "exptime": "s", "mag": "mag", "mag_err": "mag", "ra": "deg", "dec": "deg"}
+_UNITS = {"time": "d", "exptime": "s", "mag": "mag", "mag_err": "mag", "ra": "deg", "dec": "deg", "bjd_offset": "s"}
 """Units of the epoch columns that are the same for all light curves."""
 
 
@@ -72,6 +72,9 @@ class Lightcurve:
         True where the epoch is bad.
     ra, dec
         Measured position in degrees, where the survey gives one.
+    bjd_offset
+        What to add to `time` to have BJD_TDB in the middle of the exposure, in seconds; None before it is known. See
+        `bjd`.
     extra
         Further columns by name, such as centroids in pixels or scores.
 
@@ -99,6 +102,7 @@ class Lightcurve:
     qflag: NDArray[np.bool_]
     ra: Floats | None = None
     dec: Floats | None = None
+    bjd_offset: NDArray[np.float32] | None = None
     extra: Mapping[str, Array] = field(default_factory=dict)
     series: str = ""
     number: int = 1
@@ -137,7 +141,7 @@ class Lightcurve:
         """A light curve of columns that were checked before, such as views of a stored batch; all fields are given."""
         new = object.__new__(cls)
         n = fields["time"].size
-        own: dict[str, object] = {"ra": None, "dec": None}
+        own: dict[str, object] = {"ra": None, "dec": None, "bjd_offset": None}
         for name, value in fields.items():
             if name == "extra":
                 own[name] = {key: _read_only(column, n, key) for key, column in value.items()}
@@ -174,6 +178,13 @@ class Lightcurve:
     def n_good(self) -> int:
         """Number of epochs that are not flagged as bad."""
         return int(self.time.size - np.count_nonzero(self.qflag))
+
+    @property
+    def bjd(self) -> Floats:
+        """BJD_TDB of the middle of the exposures, as MJD in days; NaN where it is not known."""
+        if self.bjd_offset is None:
+            return np.full(self.time.size, np.nan)
+        return self.time + self.bjd_offset / 86400.0
 
     @property
     def usable(self) -> NDArray[np.bool_]:

@@ -150,7 +150,11 @@ def test_tables_are_those_of_the_files_and_have_units(version: Version) -> None:
         pd.testing.assert_frame_equal(getattr(version, name), pd.read_parquet(version.folder / f"{name}.parquet"))
     assert version.sources.attrs["units"]["pmra"] == "mas/yr" and "name" not in version.sources.attrs["units"]
     assert version.detections.attrs["units"] == dict.fromkeys(("time_first", "time_peak", "time_last"), "d") | {
-        "dmag": "mag"
+        "dmag": "mag",
+        "bjd_peak": "d",
+        "width": "d",
+        "period": "d",
+        "equivalent_duration": "s",
     }
     assert version.properties.attrs["units"]["mag_mean"] == "mag"
     few = version.table("lightcurves", ["n_epochs", "source"])

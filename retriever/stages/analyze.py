@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.attempt import Failure, attempt
 from retriever.batch import Batch, Components, Made
 from retriever.detection import DETECTIONS, Analyzed, columns_of_records, pack_properties, property_tables
@@ -14,11 +15,11 @@ from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet
 from retriever.outcome import Outcome
 from retriever.ragged import select_items
-from retriever.schema import Tables
+from retriever.schema import Columns, Tables
 from retriever.scores import count_epochs, score_tables, score_tables_of_objects, with_scores
 from retriever.source import Source, SourceTable
 
-__all__ = ["analyze", "run", "search"]
+__all__ = ["analyze", "barycentric_peaks", "run", "search"]
 
 
 def run(components: Components, batch: Batch) -> Made:
@@ -32,6 +33,7 @@ def run(components: Components, batch: Batch) -> Made:
         added = _one_by_one(components, batch.sources, lightcurves, made)
     made.tables = added
     detections = made.tables["detections"]
+    detections["bjd_peak"] = barycentric_peaks(lightcurves, detections)
     made.n_rows = np.bincount(detections["source"], minlength=len(batch)).astype(np.int64)
     done = np.flatnonzero(made.outcome == Outcome.DONE)
     events = digest_rows(len(batch), detections)
@@ -55,6 +57,22 @@ def search(components: Components, sources: SourceTable, lightcurves: Lightcurve
         raise
     except Exception:  # one after the other then, so that what is wrong stays with its source
         return None
+
+
+def barycentric_peaks(lightcurves: LightcurveSet, detections: Columns) -> Floats:
+    """BJD_TDB of the peak of each detection, as MJD; NaN where its light curve has none."""
+    bjd = np.full(detections["source"].size, np.nan)
+    # light curves of a source are numbered from 1
+    row = np.searchsorted(lightcurves.source, detections["source"]) + detections["lightcurve"] - 1
+    for members, batch in zip(lightcurves.members, lightcurves.batches, strict=True):
+        if "bjd_offset" not in batch.columns:
+            continue
+        place = np.full(len(lightcurves), -1)
+        place[members] = np.arange(members.size)
+        here = np.flatnonzero(place[row] >= 0)
+        epoch = batch.offsets[place[row[here]]] + detections["peak"][here]
+        bjd[here] = batch.columns["time"][epoch] + batch.columns["bjd_offset"][epoch] / 86400.0
+    return bjd
 
 
 def _tables_of(result: AnalyzedBatch, lightcurves: LightcurveSet) -> Tables:

@@ -5,23 +5,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from retriever.attempt import Failure, attempt
+from retriever.barycenter import bjd_offset
 from retriever.batch import Batch, Components, Made
 from retriever.errors import ConfigError, DataError
 from retriever.interfaces import BatchReducer, Reducer
 from retriever.lightcurve import Lightcurve, Reduction
-from retriever.lightcurves import LightcurveSet
+from retriever.lightcurves import LightcurveBatch, LightcurveSet
 from retriever.rawbatch import RawBatch, unpack_raw
 from retriever.rawtable import RawPhotometry
 from retriever.schema import Columns
-from retriever.source import Source
+from retriever.source import Source, SourceTable
 
-__all__ = ["reduce", "run"]
+__all__ = ["reduce", "run", "with_barycentric_times"]
 
 
 def run(components: Components, batch: Batch) -> Made:
     """Reduce the raw photometry of a batch of sources."""
     reducer: Reducer = components["reducer"]
     lightcurves, dropped, failures = _all_at_once(reducer, batch) or _one_by_one(reducer, batch)
+    lightcurves = with_barycentric_times(lightcurves, batch.sources)
     made = Made.from_lightcurves(lightcurves, len(batch), _headers(dropped, len(batch)))
     made.tables["dropped"] = dropped
     for item, failure in failures.items():
@@ -73,6 +75,26 @@ def _one_by_one(reducer: Reducer, batch: Batch) -> _Reduced:
         "n_rows": np.array([count for _, _, count in dropped], np.int64),
     }
     return LightcurveSet.of(of_sources), columns, failures
+
+
+def with_barycentric_times(lightcurves: LightcurveSet, sources: SourceTable) -> LightcurveSet:
+    """The light curves with `bjd_offset`, for the catalog's place of each source."""
+    return lightcurves.with_batches([_with_offsets(batch, sources) for batch in lightcurves.batches])
+
+
+def _with_offsets(batch: LightcurveBatch, sources: SourceTable) -> LightcurveBatch:
+    columns, words = batch.columns, batch.words
+    systems = np.column_stack([words["time_scale"], words["time_reference"], words["time_point"]])
+    offset = np.full(columns["time"].size, np.nan, np.float32)
+    for scale, reference, point in np.unique(systems, axis=0).tolist():
+        alike = (systems == (scale, reference, point)).all(axis=1)
+        epochs = slice(None) if alike.all() else batch.spread(alike)
+        rows = batch.source[alike]
+        offset[epochs] = bjd_offset(
+            columns["time"][epochs], columns["exptime"][epochs], sources.ra[rows], sources.dec[rows],
+            batch.lengths[alike], scale=scale, reference=reference, point=point,
+        )  # fmt: skip
+    return batch.replace(bjd_offset=offset)
 
 
 def _headers(dropped: Columns, n: int) -> list[bytes]:

@@ -5,18 +5,20 @@ import pytest
 
 from retriever.analysis.standard import StandardAnalysis
 from retriever.attempt import Failure, attempt
+from retriever.barycenter import bjd_offset
 from retriever.detection import Analyzed, Detection, Injection
 from retriever.errors import ConfigError, DataError
 from retriever.finders.peak import PeakFinder
-from retriever.lightcurve import Reduction
+from retriever.lightcurve import Reduction, TimeSystem
+from retriever.lightcurves import LightcurveSet
 from retriever.quality.standard import StandardQuality
 from retriever.rawtable import RawPhotometry
 from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
-from retriever.source import Source
-from retriever.stages.analyze import analyze
+from retriever.source import Source, SourceTable
+from retriever.stages.analyze import analyze, barycentric_peaks
 from retriever.stages.download import download
-from retriever.stages.reduce import reduce
+from retriever.stages.reduce import reduce, with_barycentric_times
 from retriever.stages.simulate import _judged, inject, simulate
 from tests.helpers import flat_lightcurve
 
@@ -164,3 +166,24 @@ def test_recovery_is_overlap_in_the_same_light_curve() -> None:
         assert judged.recovered is expected
         assert (judged.found_snr == -9.0) is expected
         assert _judged(truth, (), (detection,)).blended is expected
+
+
+def test_reduced_light_curves_and_detections_have_barycentric_times() -> None:
+    sources = SourceTable.from_columns(name=["a", "b"], ra=[10.0, 190.0], dec=[0.0, 5.0])
+    flux = np.random.default_rng(1).standard_normal(50) + 100
+    flux[20] = 150.0
+    space = TimeSystem(scale="tdb", reference="barycenter", point="middle")
+    first = flat_lightcurve(flux=flux, number=1, of=2), flat_lightcurve(number=2, of=2, time_system=space)
+    second = flat_lightcurve(flux=flux)
+    lightcurves = with_barycentric_times(LightcurveSet.of([first, (second,)]), sources)
+    (ground, above), (other,) = lightcurves.objects(2)
+    expected = bjd_offset(
+        ground.time, ground.exptime, np.array([10.0]), np.array([0.0]), np.array([50]),
+        scale="utc", reference="observer", point="start",
+    )  # fmt: skip
+    np.testing.assert_allclose(ground.bjd, ground.time + expected / 86400, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(above.bjd, above.time)
+    assert np.abs(other.bjd - ground.bjd).max() * 86400 > 100
+    detections = {"source": np.array([0, 1]), "lightcurve": np.array([1, 1]), "peak": np.array([20, 20])}
+    np.testing.assert_array_equal(barycentric_peaks(lightcurves, detections), [ground.bjd[20], other.bjd[20]])
+    assert np.isnan(flat_lightcurve().bjd).all()
