@@ -17,6 +17,7 @@ from retriever.interfaces import VERBS, Observatory, Reducer
 
 __all__ = [
     "CONFIG_FOLDER",
+    "SEARCH_GROUPS",
     "Setup",
     "build",
     "build_setup",
@@ -35,7 +36,16 @@ Config = DictConfig
 """A composed config; modules that only pass it on need not import OmegaConf."""
 
 _PLAIN = ("project", "run", "store", "paths", "stages")
-_COMPONENTS = ("catalog", "quality", "finder", "analysis", "simulator", "executor")
+SEARCH_GROUPS = ("detrend", "quality", "finder", "analysis", "simulator")
+"""Groups whose components all surveys of a run share."""
+
+_COMPONENTS = ("catalog", *SEARCH_GROUPS, "executor")
+_NEW_GROUPS: Mapping[str, Any] = {
+    "stages": {},
+    "detrend": {"_target_": "retriever.detrending.none.NoDetrending"},
+}
+"""Groups that configs of earlier versions do not have, as they were then."""
+
 _NAMED = ("observatories", "reducers")
 _NAME_CHARS = 64
 _SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|credentials?)($|_)", re.IGNORECASE)
@@ -62,7 +72,7 @@ def build_setup(config: DictConfig) -> Setup:
     ConfigError
         For unknown groups and keys, wrong types, secrets, and classes without the verb of their group.
     """
-    tree = {"stages": {}, **_resolved(config)}  # configs of earlier versions have no group `stages`
+    tree = {**_NEW_GROUPS, **_resolved(config)}
     known = {*_PLAIN, *_COMPONENTS, *_NAMED}
     for key in tree:
         if key not in known:

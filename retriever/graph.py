@@ -25,7 +25,7 @@ from retriever.detection import DETECTIONS, INJECTIONS, PROPERTIES
 from retriever.errors import ConfigError, nearest
 from retriever.lightcurves import LIGHTCURVES
 from retriever.schema import Table
-from retriever.stages import analyze, download, reduce, simulate
+from retriever.stages import analyze, detrend, download, reduce, simulate
 
 __all__ = ["GRAPH", "LIGHTCURVE_PORT", "NAME", "Graph", "Port", "Stage", "imported_stage"]
 
@@ -245,6 +245,9 @@ _OWN_TABLES = ("sources", "products", "segments", "stages", "versions", "version
 
 RAW = Port(name="raw", tables=("raw_index", "raw", "headers", "rows*"))
 LIGHTCURVE_PORT = Port(name="lightcurves", tables=("lightcurves", "epochs*"))
+REDUCED = Port(name="reduced", tables=LIGHTCURVE_PORT.tables)
+"""Light curves as they were reduced, for stages that need them beside those that the stages between have changed."""
+
 SCORES = Port(name="scores", tables=("scored", "scores*"))
 DETECTION_PORT = Port(name="detections", tables=("detections",))
 PROPERTY_PORT = Port(name="properties", tables=("properties", "properties.units"))
@@ -264,9 +267,17 @@ GRAPH = Graph(
             name="reduce",
             run=reduce.run,
             inputs=("raw",),
-            outputs=(LIGHTCURVE_PORT,),
+            outputs=(LIGHTCURVE_PORT, REDUCED),
             tables=(LIGHTCURVES,),
             groups=("reducer",),
+        ),
+        Stage(
+            name="detrend",
+            run=detrend.run,
+            inputs=("lightcurves",),
+            outputs=(LIGHTCURVE_PORT,),
+            groups=("detrend",),
+            is_identity=detrend.is_none,
         ),
         Stage(
             name="analyze",

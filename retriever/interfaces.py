@@ -42,6 +42,7 @@ __all__ = [
     "BatchReducer",
     "BatchSimulator",
     "Catalog",
+    "Detrend",
     "Finder",
     "HasFileStates",
     "Observatory",
@@ -78,6 +79,7 @@ VERBS = {
     "catalog": "load",
     "observatories": "fetch",
     "reducers": "reduce",
+    "detrend": "detrend",
     "quality": "assess",
     "finder": "find",
     "analysis": "analyze",
@@ -176,6 +178,14 @@ class Reducer(Protocol):
 
     def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
         """Reduce one source."""
+        ...
+
+
+class Detrend(Protocol):
+    """Removes slow changes of the star and of the instrument."""
+
+    def detrend(self, lightcurve: Lightcurve) -> Lightcurve:
+        """Give the same epochs with another `flux`, `flux_err`, `mag`, `mag_err` and perhaps `qflag`."""
         ...
 
 

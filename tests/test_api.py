@@ -334,7 +334,7 @@ def test_light_curves_that_stages_of_the_project_refined_are_those_that_were_sea
     assert len(source.lightcurves()) == len(source.lightcurves("reduced")) == 2
     for observatory in source.observatories:
         (lc,) = source.lightcurves("reduced", observatory=observatory)
-        stored = stored_epochs_of(version, both, observatory, "detrend")
+        stored = stored_epochs_of(version, both, observatory, "trend")
         np.testing.assert_array_equal(lc.flux, stored)
         assert not np.array_equal(lc.flux, stored_epochs_of(version, both, observatory, "reduce"))
     joint = version.table("joint_events").set_index("source")

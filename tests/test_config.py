@@ -61,9 +61,13 @@ def test_nothing_of_an_experiment_stays_in_a_group_that_is_chosen_otherwise(expe
         assert chosen[group] == composed(f"{group}={choice}")[group]
 
 
-def test_defaults_of_yaml_and_class_agree_for_the_finder() -> None:
-    setup = build_setup(composed())
-    assert setup.components["finder"] == type(setup.components["finder"])()
+SEARCH_CHOICES = [(group, choice) for group in ("detrend", "finder") for choice in choices(group)]
+
+
+@pytest.mark.parametrize(("group", "choice"), SEARCH_CHOICES)
+def test_defaults_of_yaml_and_class_agree(group: str, choice: str) -> None:
+    component = build_setup(composed(f"{group}={choice}")).components[group]
+    assert component == type(component)()
 
 
 def test_several_surveys_with_a_reducer_each() -> None:

@@ -52,7 +52,7 @@ CLUSTER_COMMANDS = commands(ROOT / "docs" / "clusters.md")
 ARCHIVE_COMMANDS = commands(ROOT / "docs" / "archives.md")
 SURVEY_COMMANDS = commands(ROOT / "docs" / "add-a-survey.md")
 STAGE_PAGE = ROOT / "docs" / "add-a-stage.md"
-DETREND, COINCIDENCES, NIGHTS, KNOWN = range(4)
+TREND, COINCIDENCES, NIGHTS, KNOWN = range(4)
 """Sections of the page on stages that have commands."""
 
 
@@ -198,7 +198,7 @@ def test_the_examples_of_add_a_survey_run(retriever, stand, command: str) -> Non
 def with_stages(stand: Path) -> Iterator[Path]:
     """A folder with all stages of the page on stages."""
     (stand / "conf" / "stages").mkdir(parents=True)
-    names = ("detrend", "coincidences", "nights")
+    names = ("trend", "coincidences", "nights")
     for name, code, config in zip(names, blocks(STAGE_PAGE, "python"), blocks(STAGE_PAGE, "yaml"), strict=True):
         (stand / f"{name}.py").write_text(code)
         (stand / "conf" / "stages" / f"{name}.yaml").write_text(config)
@@ -227,11 +227,11 @@ def computed_by(printed: str) -> dict[str, int]:
 
 
 def test_the_stage_that_removes_a_trend(retriever, with_stages) -> None:
-    first, second, plan, tried = run_stage_commands(retriever, DETREND, *SMALLER)
-    assert computed_by(first)["detrend"] == 20
-    assert computed_by(second).keys() == {"detrend", "analyze", "simulate"}
-    assert "detrend" not in plan and "random_000003" in tried
-    from detrend import remove_trend
+    first, second, plan, tried = run_stage_commands(retriever, TREND, *SMALLER)
+    assert computed_by(first)["trend"] == 20
+    assert computed_by(second).keys() == {"trend", "analyze", "simulate"}
+    assert "trend" not in plan and "random_000003" in tried
+    from trend import remove_trend
 
     time = np.arange(10.0)
     line = flat_lightcurve(10, time=time, flux=100 + 2 * time)
@@ -273,7 +273,7 @@ def test_the_stages_of_nights(retriever, with_stages) -> None:
         "analyze",
         "simulate",
     ]
-    assert next(iter(computed_by(both))) == "detrend"
+    assert next(iter(computed_by(both))) == "trend"
     folder = min((with_stages / "outputs").glob("DEMO_*"), key=lambda path: path.stat().st_mtime_ns)
     nights = pd.read_parquet(folder / "nights.parquet")
     offsets = pd.read_parquet(folder / "night_offsets.parquet").set_index("source")
@@ -285,7 +285,7 @@ def test_the_stages_of_nights(retriever, with_stages) -> None:
 
 
 def test_what_works_for_own_stages_as_for_others(retriever, with_stages) -> None:
-    assert retriever("run", "--config-dir", "conf", "+stages=detrend", *SMALLER).code == 0
+    assert retriever("run", "--config-dir", "conf", "+stages=trend", *SMALLER).code == 0
     version = version_folder(with_stages / "outputs").name
     part, *_ = run_stage_commands(retriever, KNOWN, *SMALLER, VERSION=version)
     assert "nothing to do" in part

@@ -38,8 +38,8 @@ class Recipe:
     ----------
     surveys
         Observatory and reducer by the name they have in the config.
-    quality, finder, analysis, simulator
-        The other components.
+    search
+        The components that all surveys share, by group: detrend, quality, finder, analysis, simulator.
     seed
         ``project.seed``.
     data, outputs
@@ -51,10 +51,7 @@ class Recipe:
     """
 
     surveys: Mapping[str, Survey]
-    quality: interfaces.Quality
-    finder: interfaces.Finder
-    analysis: interfaces.Analysis
-    simulator: interfaces.Simulator
+    search: Components
     seed: int
     data: Path
     outputs: Path
@@ -63,11 +60,10 @@ class Recipe:
 
     def components(self, observatory: str) -> Components:
         """The components by group: those of one survey, or those for stages that join surveys."""
-        common = {group: getattr(self, group) for group in ("quality", "finder", "analysis", "simulator")}
         if observatory == JOINT:
-            return {**common, **self.own}
+            return {**self.search, **self.own}
         survey = self.surveys[observatory]
-        return {"observatory": survey.observatory, "reducer": survey.reducer, **common, **self.own}
+        return {"observatory": survey.observatory, "reducer": survey.reducer, **self.search, **self.own}
 
     @cached_property
     def stages(self) -> Graph:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.config import Setup, build_setup, frozen_yaml, typed
+from retriever.config import SEARCH_GROUPS, Setup, build_setup, frozen_yaml, typed
 from retriever.errors import CatalogError, ConfigError, nearest
 from retriever.interfaces import AsksArchive
 from retriever.pipeline.asked import RequestChanges
@@ -221,10 +221,7 @@ def make_recipe(setup: Setup, seed: int, paths: Paths) -> Recipe:
             name: Survey(observatory=observatory, reducer=setup.reducers[name])
             for name, observatory in setup.observatories.items()
         },
-        quality=setup.components["quality"],
-        finder=setup.components["finder"],
-        analysis=setup.components["analysis"],
-        simulator=setup.components["simulator"],
+        search={group: setup.components[group] for group in SEARCH_GROUPS},
         seed=seed,
         data=paths.data_root,
         outputs=paths.outputs_root,

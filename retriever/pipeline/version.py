@@ -147,10 +147,7 @@ def make_version(
         "catalog": {**describe(catalog), "digest": sources.digest},
         "observatories": {name: describe(survey.observatory) for name, survey in recipe.surveys.items()},
         "reducers": {name: describe(survey.reducer) for name, survey in recipe.surveys.items()},
-        "quality": describe(recipe.quality),
-        "finder": describe(recipe.finder),
-        "analysis": describe(recipe.analysis),
-        "simulator": describe(recipe.simulator),
+        **{group: describe(component) for group, component in recipe.search.items()},
         **({"stages": {name: describe(component) for name, component in recipe.own.items()}} if recipe.own else {}),
         "stage_keys": {
             name: {stage: spec.key for stage, spec in specs.items()} for name, specs in recipe.specs.items()
@@ -215,7 +212,7 @@ def _installed_identity() -> str:
 
 
 def _user_sources(recipe: Recipe) -> dict[str, Path]:
-    parts: list[Any] = [recipe.quality, recipe.finder, recipe.analysis, recipe.simulator, *recipe.own.values()]
+    parts: list[Any] = [*recipe.search.values(), *recipe.own.values()]
     for survey in recipe.surveys.values():
         parts += [survey.observatory, survey.reducer]
     roots = [definition_of(stage.run) for stage in recipe.stages]

@@ -55,13 +55,13 @@ class Subtract:
 
 
 def subtract(components, batch):
-    share = components["detrend"].share
+    share = components["trend"].share
     return changed(batch, lambda part: part.columns["flux"] - share * part.spread(part.flux_moments[0]))
 
 
-DETREND = Stage(
-    name="detrend", run=subtract, inputs=("lightcurves",), outputs=(LIGHTCURVE_PORT,), groups=("detrend",),
-    is_identity=lambda components: components["detrend"].share == 0,
+TREND = Stage(
+    name="trend", run=subtract, inputs=("lightcurves",), outputs=(LIGHTCURVE_PORT,), groups=("trend",),
+    is_identity=lambda components: components["trend"].share == 0,
 )
 
 
@@ -194,7 +194,7 @@ stages:
   find_nights: {stage: own_stages.NIGHTS, after: reduce}
   nightly: {stage: own_stages.NIGHTLY, after: find_nights, component: {_target_: own_stages.Quantile, quantile: 0.5}}
   correct: {stage: own_stages.CORRECT, after: nightly}
-  detrend: {stage: own_stages.DETREND, after: correct, component: {_target_: own_stages.Subtract, share: 0.5}}
+  trend: {stage: own_stages.TREND, after: correct, component: {_target_: own_stages.Subtract, share: 0.5}}
   joint: {stage: own_stages.JOINT, after: simulate, component: {_target_: own_stages.Count, snr: 5.0}}
 project: {name: own}
 """
@@ -207,7 +207,7 @@ WORDS = (
     "observatories.demo.epochs=40",
     "executor.batch_size=6",
 )
-ALL = ("download", "reduce", "find_nights", "nightly", "correct", "detrend", "analyze", "simulate", "joint")
+ALL = ("download", "reduce", "find_nights", "nightly", "correct", "trend", "analyze", "simulate", "joint")
 
 
 def write_project(folder: Path) -> None:
@@ -253,7 +253,7 @@ def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gi
     assert 20 < n_with_data < 40
     assert computed(folder) | {"nightly": 0} == {
         "download": 40, "nightly": 0, "joint": 20,
-        **dict.fromkeys(("reduce", "find_nights", "correct", "detrend", "analyze", "simulate"), n_with_data),
+        **dict.fromkeys(("reduce", "find_nights", "correct", "trend", "analyze", "simulate"), n_with_data),
     }  # fmt: skip
     nights, offsets = (pd.read_parquet(folder / f"{name}.parquet") for name in ("nights", "night_offsets"))
     assert len(offsets) == computed(folder)["nightly"] == len(nights.groupby(["observatory", "group"]))
@@ -277,7 +277,7 @@ def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gi
     time, flux, bad = (epochs[key][first : first + n] for key in ("time", "flux", "qflag"))
     flux = flux / of[[f"night {int(t // 100)}" for t in time]].to_numpy()
     flux = flux - 0.5 * np.median(flux[~bad])
-    for made in sorted(project.glob("outputs/.stages/detrend/*/*/*.h5")):
+    for made in sorted(project.glob("outputs/.stages/trend/*/*/*.h5")):
         with h5py.File(made) as segment:
             told = json.loads(segment.attrs["manifest"])
             labels = [name.decode() for name in segment["sources"]["name"]]
@@ -323,9 +323,9 @@ def test_plan_is_what_a_run_does(project: Path) -> None:
     for words, stages in (
         (["finder.snr_threshold=4"], after_search),
         (["stages.joint.component.snr=7"], {"joint"}),
-        (["stages.detrend.component.share=0.1"], {"detrend", *after_search}),
-        (["stages.nightly.component.quantile=0.6"], {"nightly", "correct", "detrend", *after_search}),
-        (["reducers.demo.gap=60"], {"reduce", "find_nights", "nightly", "correct", "detrend", *after_search}),
+        (["stages.trend.component.share=0.1"], {"trend", *after_search}),
+        (["stages.nightly.component.quantile=0.6"], {"nightly", "correct", "trend", *after_search}),
+        (["reducers.demo.gap=60"], {"reduce", "find_nights", "nightly", "correct", "trend", *after_search}),
     ):
         plan = planned(project, *WORDS, *words)
         assert set(plan) | ({"nightly"} & stages) == stages
@@ -352,18 +352,18 @@ def test_plan_is_what_a_run_does(project: Path) -> None:
 
 @pytest.mark.slow
 def test_an_identity_vanishes_and_simulated_light_curves_are_detrended(project: Path) -> None:
-    run(project, *WORDS, "stages.detrend.component.share=0")
+    run(project, *WORDS, "stages.trend.component.share=0")
     folder = version_folder(project / "outputs", "OWN")
-    assert "detrend" not in computed(folder)
-    assert not list(project.glob("outputs/.stages/detrend"))
+    assert "trend" not in computed(folder)
+    assert not list(project.glob("outputs/.stages/trend"))
     without = [word for word in WORDS if word != "+own=stages"]
     config = (project / "conf" / "own" / "stages.yaml").read_text()
-    text = "".join(line for line in config.splitlines(keepends=True) if "own_stages.DETREND" not in line)
+    text = "".join(line for line in config.splitlines(keepends=True) if "own_stages.TREND" not in line)
     (project / "conf" / "own" / "less.yaml").write_text(text)
     assert "nothing to do" in run(project, *without, "+own=less")
-    run(project, *WORDS, "stages.detrend.component.share=0.5")
+    run(project, *WORDS, "stages.trend.component.share=0.5")
     (other,) = set(project.glob("outputs/OWN_*")) - {folder} - {
-        path for path in project.glob("outputs/OWN_*") if "detrend" not in json.dumps(json.loads((path / "version.json").read_text())["inputs"]["stage_keys"])
+        path for path in project.glob("outputs/OWN_*") if "trend" not in json.dumps(json.loads((path / "version.json").read_text())["inputs"]["stage_keys"])
     }  # fmt: skip
     injections = pd.read_parquet(other / "injections.parquet").query("observatory == 'demo'")
     name = injections.source.iloc[0]
@@ -427,8 +427,8 @@ def test_a_night_fails_alone_and_blocks_its_sources(project: Path) -> None:
     [
         (["+stages.x={stage: os.path.join, after: reduce}"], "not a retriever.graph.Stage"),
         (["+stages.x={after: reduce}"], "needs stage="),
-        (["+stages.detrend={stage: own_stages.DETREND, after: nowhere}"], "there is no stage 'nowhere'"),
-        (["+stages.reduce={stage: own_stages.DETREND, after: reduce}"], "calls itself 'detrend'"),
+        (["+stages.trend={stage: own_stages.TREND, after: nowhere}"], "there is no stage 'nowhere'"),
+        (["+stages.reduce={stage: own_stages.TREND, after: reduce}"], "calls itself 'trend'"),
         (["+stages.correct={stage: own_stages.CORRECT, after: reduce}"], "which no stage before it gives"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from retriever.analysis.standard import StandardAnalysis
 from retriever.catalogs.random import RandomCatalog
+from retriever.detrending.none import NoDetrending
 from retriever.finders.peak import PeakFinder
 from retriever.graph import GRAPH
 from retriever.identity import digest_bytes, digest_each, join_digests, pack_digests
@@ -23,10 +24,13 @@ from retriever.source import SourceTable
 from retriever.store.products import Products
 
 N = 12
-STAGES = GRAPH.names
+STAGES = tuple(name for name in GRAPH.names if name != "detrend")  # nothing is detrended here
 RECIPE = Recipe(
     surveys={"demo": Survey(observatory=DemoObservatory(), reducer=StandardReducer())},
-    quality=StandardQuality(), finder=PeakFinder(), analysis=StandardAnalysis(), simulator=GaussianSimulator(),
+    search={
+        "detrend": NoDetrending(), "quality": StandardQuality(), "finder": PeakFinder(),
+        "analysis": StandardAnalysis(), "simulator": GaussianSimulator(),
+    },
     seed=0, data=Path("data"), outputs=Path("outputs"),
 )  # fmt: skip
 CATALOG = RandomCatalog(size=N).load()
