@@ -13,7 +13,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from retriever.errors import ConfigError, nearest
-from retriever.interfaces import VERBS, Observatory, Reducer
+from retriever.interfaces import VERBS, Finder, Observatory, Reducer
 
 __all__ = [
     "CONFIG_FOLDER",
@@ -144,6 +144,11 @@ def typed(kind: type, values: Mapping[str, object], where: str) -> Any:
             raise ConfigError(f"{where} has no parameter {str(key)!r}{nearest(str(key), known)}")
     inside: dict[str, object] = {}
     for key, value in values.items():
+        if hints[key] == dict[str, Finder]:
+            address = f"{where}.{key}"
+            nodes = _mapping(value, address)
+            inside[key] = {str(name): build(node, VERBS["finder"], f"{address}.{name}") for name, node in nodes.items()}
+            continue
         inner = _dataclass_inside(hints[key])
         if inner is not None and isinstance(value, Mapping):
             address = f"{where}.{key}"
@@ -182,7 +187,7 @@ def _checked(hints: Mapping[str, object], values: Mapping[str, object], where: s
         key = getattr(error, "full_key", None)
         text = str(error).split("\n")[0]
         raise ConfigError(f"{where}{f'.{key}' if key else ''}: {text}; see --cfg job for the whole config") from None
-    return dict(checked)
+    return {key: tuple(value) if get_origin(hints[key]) is tuple else value for key, value in checked.items()}
 
 
 def _class(target: str, verb: str, where: str) -> type:

@@ -18,6 +18,7 @@ __all__ = [
     "ragged_medians",
     "ragged_moments",
     "robust_moments",
+    "running_medians",
 ]
 
 
@@ -235,3 +236,18 @@ def ragged_cadence(time: Array, offsets: NDArray[np.int64]) -> Floats:
     inside = np.ones(time.size, np.bool_)
     inside[np.maximum(offsets[1:] - 1, 0)[np.diff(offsets) > 0]] = False
     return ragged_medians(step, offsets, inside)
+
+
+def running_medians(values: Array, width: int) -> Floats:
+    """Median of the values around each one, to a tenth of the width: medians of blocks, interpolated.
+
+    Examples
+    --------
+    >>> running_medians(np.arange(100.0), 20)[[0, 50, 99]].round(0).tolist()
+    [10.0, 50.0, 89.0]
+    """
+    if values.size <= width:
+        return np.full(values.size, np.median(values))
+    middles = np.linspace(width // 2, values.size - 1 - width // 2, max(10 * values.size // width, 2)).astype(np.int64)
+    rows = values[middles[:, None] + np.arange(-(width // 2), width // 2 + 1)]
+    return np.asarray(np.interp(np.arange(values.size), middles, np.median(rows, axis=1)))
