@@ -53,6 +53,9 @@ _SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|credentials?)
 _RENAMED = {("client", "inbox"): "cache"}
 """Present names of renamed parameters, by the group that holds them and the name in configs of earlier versions."""
 
+_DROPPED = {("simulator", "events")}
+"""Parameters of earlier versions that are no longer there, by the group that holds them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -240,7 +243,7 @@ def frozen_yaml(config: DictConfig) -> str:
 
 
 def load_frozen(path: Path) -> DictConfig:
-    """The config that a version was made with. Parameters that were renamed since have their present names.
+    """The config that a version was made with, with the present names of parameters and without those that are gone.
 
     Raises
     ------
@@ -267,7 +270,8 @@ def _renamed(node: Any, group: str = "") -> Any:
     """
     if not isinstance(node, dict):
         return node
-    return {_RENAMED.get((group, key), key): _renamed(value, key) for key, value in node.items()}
+    kept = {key: value for key, value in node.items() if (group, key) not in _DROPPED}
+    return {_RENAMED.get((group, key), key): _renamed(value, key) for key, value in kept.items()}
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:

@@ -65,23 +65,27 @@ class Detection:
 class Injection:
     """A simulated event, and what the search made of it."""
 
-    lightcurve: int = column("", "number of the light curve it was put into, from 1")
+    lightcurve: int = column("", "number of the light curve that its height is measured in, from 1")
     shape: str = column("", "name of the event's profile")
     time_peak: float = column("d", "middle of the event, MJD")
     width: float = column("d", "full width at half maximum")
-    amplitude: float = column("", "change of flux at the middle, in the light curve's unit of flux; negative for a dip")
+    amplitude: float = column("", "change of flux at the middle, in that light curve's unit; negative for a dip")
     snr: float = column("", "amplitude over the noise of the light curve there")
     dmag: float = column("mag", "change of magnitude at the middle, negative for brighter; NaN where it has none")
-    n_epochs: int = column("", "usable epochs within one full width at half maximum, centered on the event")
-    recovered: bool = column("", "whether a detection overlaps the event", default=False)
-    found_snr: float = column("", "S/N of the strongest detection that overlaps; NaN if none", default=float("nan"))
+    n_epochs: int = column("", "usable epochs of all light curves within one full width at half maximum")
+    recovered: bool = column("", "whether a detection agrees in sign, time, and width or period", default=False)
+    found_snr: float = column("", "S/N of the strongest detection that agrees; NaN if none", default=NAN)
     blended: bool = column(
         "", "whether there was a detection before the injection: leave those out of a completeness", default=False
     )
+    trial: int = column("", "number of the independent trial of the source, from 0", default=0)
+    relative: float = column("", "change of flux at the middle as a share of the flux", default=NAN)
+    period: float = column("d", "period, for an event that repeats", default=NAN)
+    total_snr: float = column("", "S/N of all usable epochs together, for a search that knew the shape", default=NAN)
 
 
 DETECTIONS = table_of(Detection, "detections", order=("lightcurve", "peak", "finder"))
-INJECTIONS = table_of(Injection, "injections", order=("lightcurve", "time_peak", "shape"))
+INJECTIONS = table_of(Injection, "injections", order=("trial", "lightcurve", "time_peak", "shape"))
 PROPERTIES = Table(name="properties", columns=(), extensible=True)
 
 

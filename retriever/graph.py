@@ -290,7 +290,7 @@ GRAPH = Graph(
         Stage(
             name="simulate",
             run=simulate.run,
-            inputs=("lightcurves", "scores", "detections"),
+            inputs=("reduced", "lightcurves", "scores", "detections"),
             outputs=(INJECTION_PORT,),
             tables=(INJECTIONS,),
             groups=("simulator",),

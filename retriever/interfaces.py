@@ -45,6 +45,7 @@ __all__ = [
     "Detrend",
     "Finder",
     "HasFileStates",
+    "HasTrials",
     "Observatory",
     "Quality",
     "Reducer",
@@ -282,8 +283,25 @@ class BatchAnalysis(Protocol):
 class BatchSimulator(Protocol):
     """A simulator that also takes a batch."""
 
-    def inject_many(self, lightcurves: LightcurveSet, streams: Iterable[np.random.Generator]) -> "Injected":
-        """Put events into light curves, with a random stream for each source of the batch."""
+    def inject_many(
+        self, processed: LightcurveSet, base: LightcurveSet, streams: Iterable[np.random.Generator]
+    ) -> "Injected":
+        """Put events into the base, with a random stream for each source; noise is judged on the processed."""
+        ...
+
+
+@runtime_checkable
+class HasTrials(Protocol):
+    """A simulator that makes several independent trials of each source, or that injects before detrending."""
+
+    @property
+    def trials(self) -> int:
+        """How often each source is simulated and searched."""
+        ...
+
+    @property
+    def level(self) -> str:
+        """Which light curves the events are put into: "processed", or "reduced", before detrending."""
         ...
 
 

@@ -15,7 +15,7 @@ TABLES = {
     "products": ["observatory", "stage", "source"],
     "lightcurves": ["observatory", "source", "number"],
     "detections": ["observatory", "source", "lightcurve", "peak"],
-    "injections": ["observatory", "source", "lightcurve", "time_peak"],
+    "injections": ["observatory", "source", "trial", "lightcurve", "time_peak"],
     "properties": ["observatory", "source"],
 }
 

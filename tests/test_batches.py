@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 
 from retriever.analysis.standard import StandardAnalysis
 from retriever.detection import DETECTIONS, INJECTIONS, columns_of_records, pack_properties
+from retriever.finders.bls import BLSFinder
+from retriever.finders.composite import CompositeFinder
+from retriever.finders.flare import FlareFinder
+from retriever.finders.lomb_scargle import LombScargleFinder
 from retriever.finders.peak import PeakFinder
 from retriever.identity import random_stream
+from retriever.interfaces import Finder
 from retriever.lifting import find_in_batch
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LIGHTCURVES, LightcurveSet, lightcurve_tables, tables_of_objects
@@ -21,12 +26,24 @@ from retriever.rawtable import RawPhotometry, RawTable
 from retriever.reducers.standard import Columns, StandardReducer
 from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
+from retriever.simulators.flare import FlareSimulator
 from retriever.simulators.gaussian import GaussianSimulator
+from retriever.simulators.microlensing import MicrolensingSimulator
+from retriever.simulators.occultation import OccultationSimulator
+from retriever.simulators.sinusoid import SinusoidSimulator
+from retriever.simulators.template import TemplateSimulator
+from retriever.simulators.transit import TransitSimulator
 from retriever.source import Source, SourceTable
 from retriever.statistics import median, ragged_medians, robust_moments
 
 SIZES = st.lists(st.lists(st.integers(1, 40), max_size=3), min_size=1, max_size=5)
 SEEDS = st.integers(0, 2**32 - 1)
+
+
+SIMULATORS = [
+    GaussianSimulator, BoxSimulator, FlareSimulator, TransitSimulator, MicrolensingSimulator, OccultationSimulator,
+    SinusoidSimulator, TemplateSimulator,
+]  # fmt: skip
 
 
 def table(n_sources: int) -> SourceTable:
@@ -165,20 +182,18 @@ def test_analysis(sizes: list[list[int]], seed: int, lifted: bool) -> None:
 
 
 @given(
-    SIZES, SEEDS, st.sampled_from([GaussianSimulator, BoxSimulator]), st.sampled_from(["snr", "mag"]),
-    st.sampled_from(["both", "brightening", "dip"]), st.floats(0, 4),
+    SIZES, SEEDS, st.sampled_from(SIMULATORS), st.sampled_from(["snr", "mag", "relative"]),
+    st.sampled_from(["both", "brightening", "dip"]),
 )  # fmt: skip
-def test_injection(
-    sizes: list[list[int]], seed: int, kind: type, amplitude_in: str, direction: str, events: float
-) -> None:
+def test_injection(sizes: list[list[int]], seed: int, kind: type, amplitude_in: str, direction: str) -> None:
     of_sources = random_lightcurves(sizes, seed)
     simulator = kind(
-        events=events, amplitude_in=amplitude_in, direction=direction,
-        amplitude=Distribution(low=0.1, high=0.5), width=Distribution(kind="loguniform", low=1.0, high=50.0),
+        amplitude_in=amplitude_in, direction=direction, colors={"g": 0.5},
+        amplitude=Distribution(low=0.1, high=0.5), width=Distribution(kind="loguniform", low=1e-4, high=50.0),
     )  # fmt: skip
-    streams = [random_stream(seed, "x", k) for k in range(len(of_sources))]
     lightcurves = LightcurveSet.of(of_sources)
-    many = simulator.inject_many(lightcurves, streams)
+    streams = [random_stream(seed, "x", k) for k in range(len(of_sources))]
+    many = simulator.inject_many(lightcurves, lightcurves, streams)
     found = [simulator.inject(lcs, random_stream(seed, "x", k)) for k, lcs in enumerate(of_sources)]
     assert_same_columns(columns_of_records(INJECTIONS, [one.injections for one in found]), many.injections)
     changed = lightcurves.take(many.changed)
@@ -188,6 +203,31 @@ def test_injection(
     for one, other in zip(found, changed.objects(len(of_sources)), strict=True):
         for a, b in zip(one.lightcurves, other, strict=True):
             assert_same_lightcurves(a, b)
+
+
+FINDERS = [
+    FlareFinder(consecutive=2, gap=5.0), LombScargleFinder(fap_threshold=1.0, shortest=2.0),
+    BLSFinder(sde_threshold=0.1, snr_threshold=0.1, shortest=3.0, durations=(1.0, 2.0)),
+    CompositeFinder(finders={"peak": PeakFinder(snr_threshold=3.0), "flare": FlareFinder(consecutive=1, gap=5.0)}),
+]  # fmt: skip
+
+
+@settings(max_examples=20)
+@given(SIZES, SEEDS, st.sampled_from(FINDERS))
+def test_finders(sizes: list[list[int]], seed: int, finder: Finder) -> None:
+    of_sources = random_lightcurves(sizes, seed)
+    lightcurves = LightcurveSet.of(of_sources)
+    many = [find_in_batch(finder, batch) for batch in lightcurves.batches]
+    for rows, batch, (scores, events) in zip(lightcurves.members, lightcurves.batches, many, strict=True):
+        for k, row in enumerate(rows.tolist()):
+            lc = [lc for of_source in of_sources for lc in of_source][row]
+            own, detections = finder.find(lc)
+            inside = slice(batch.offsets[k], batch.offsets[k + 1])
+            assert_same_columns(dict(own), {name: column[inside] for name, column in scores.items()})
+            mine = {name: column[events["member"] == k] for name, column in events.items() if name != "member"}
+            alone = columns_of_records(DETECTIONS, [detections])
+            del alone["source"]
+            assert_same_columns(alone, mine)
 
 
 @given(st.integers(1, 6), SEEDS, st.sampled_from([["r"], ["g", "r"]]), st.sampled_from([0.0, 0.5]), st.integers(1, 30))

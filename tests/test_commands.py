@@ -98,11 +98,11 @@ def test_commits_of_a_record_from_elsewhere_never_become_options_of_git(retrieve
 
 
 def test_compare_of_many_is_a_row_a_version(retriever, stand, two) -> None:
-    assert retriever("run", *SIZE, "simulator.events=2").code == 0
+    assert retriever("run", *SIZE, "simulator.trials=2").code == 0
     rows = told(retriever, "compare", "DEMO_*")
     assert len(rows) == 3
     assert {row["finder.snr_threshold"] for row in rows} == {5.0, 3.5}
-    assert {row["simulator.events"] for row in rows} == {1.0, 2.0}
+    assert {row["simulator.trials"] for row in rows} == {1.0, 2.0}
     frame = tables(two[0])["injections"]
     (row,) = [row for row in rows if row["version"] == two[0].name]
     assert row["recovered"] == pytest.approx(frame.recovered.mean())
@@ -424,24 +424,24 @@ def test_a_saved_version_runs_again_and_tells_what_differs(retriever, stand, two
 def test_a_saved_version_takes_choices_of_groups(retriever, stand) -> None:
     (stand / "conf" / "finder").mkdir(parents=True)
     (stand / "conf" / "finder" / "mine.yaml").write_text("defaults: [peak, _self_]\nmax_events: 3\n")
-    assert retriever("run", *SIZE, "finder.snr_threshold=7", "simulator.events=2", "project.seed=5").code == 0
+    assert retriever("run", *SIZE, "finder.snr_threshold=7", "simulator.trials=2", "project.seed=5").code == 0
     (saved,) = versions()
     own = ("--config-dir", "conf", "finder=mine")
     # a choice replaces what the saved version had in its group, and nothing else; keys count after choices
     for changes, whole in (
         ((*own, "simulator=box"), (*own, "simulator=box")),
-        (("finder.sideband=3", *own), (*own, "finder.sideband=3", "simulator.events=2")),
+        (("finder.sideband=3", *own), (*own, "finder.sideband=3", "simulator.trials=2")),
         (
             ("simulator=box_hours", "simulator.width.high=0.4"),
             ("finder.snr_threshold=7", "simulator=box_hours", "simulator.width.high=0.4"),
         ),
         (
             ("reducers.demo.exptime=20", "reducers.demo.gap=60"),
-            ("finder.snr_threshold=7", "simulator.events=2", "reducers.demo.exptime=20", "reducers.demo.gap=60"),
+            ("finder.snr_threshold=7", "simulator.trials=2", "reducers.demo.exptime=20", "reducers.demo.gap=60"),
         ),
         (
             ("reducer@reducers.demo=standard",),
-            ("finder.snr_threshold=7", "simulator.events=2", "reducer@reducers.demo=standard"),
+            ("finder.snr_threshold=7", "simulator.trials=2", "reducer@reducers.demo=standard"),
         ),
     ):
         ended = retriever("run", "--from", saved.name, *changes)

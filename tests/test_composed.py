@@ -25,15 +25,15 @@ def left(stand: Path) -> list[Path]:
 
 
 def test_try_shows_every_stage_and_writes_nothing(retriever, stand) -> None:
-    ended = retriever("try", "random_000003", "simulator.events=3", "--json")
+    ended = retriever("try", "random_000003", "simulator.trials=3", "--json")
     assert ended.code == 0
     told = json.loads(ended.out)["observatories"]["demo"]
     assert told["raw"]["rows"] == 100 and told["lightcurves"][0]["n_epochs"] == 100 and told["injections"]
     assert not left(stand)
     # what it shows is what a run stores
-    assert retriever("run", "simulator.events=3", "catalog.size=5").code == 0
+    assert retriever("run", "simulator.trials=3", "catalog.size=5").code == 0
     stored = tables(version_folder(stand / "outputs"))["injections"].query("source == 'random_000003'")
-    shown = json.loads(retriever("try", "random_000003", "simulator.events=3", "catalog.size=5", "--json").out)
+    shown = json.loads(retriever("try", "random_000003", "simulator.trials=3", "catalog.size=5", "--json").out)
     assert [one["snr"] for one in shown["observatories"]["demo"]["injections"]] == stored.snr.tolist()
 
 

@@ -104,7 +104,7 @@ def test_several_surveys_with_a_reducer_each() -> None:
         (["+findr.x=1"], "unknown group 'findr'; did you mean 'finder'"),
         (["+finder.password=hunter2"], "looks like a secret"),
         (["store.url=postgresql://me:pw@host/db"], "holds a password"),
-        (["simulator.width.kind=normal"], "uniform, loguniform or fixed"),
+        (["simulator.width.kind=cauchy"], "uniform, loguniform, powerlaw, normal, fixed, grid"),
         (["simulator.width=3"], "simulator.width"),
         (["~reducers.demo"], "'demo' has an observatory but no reducer"),
         (["executor.batch_size=0"], "batch_size=0"),

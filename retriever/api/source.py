@@ -234,10 +234,13 @@ class SourceInVersion:
 
         if self._made(observatory, "simulate") is None:
             return ()
-        searched, scored = self._searched(observatory), self._made(observatory, "analyze")
-        products: Mapping[str, Product] = {
-            product.stage: product for product in (searched[0] if searched else None, scored) if product is not None
-        }
+        searched = self._searched(observatory)
+        taken = (
+            self._made(observatory, "reduce"),
+            searched[0] if searched else None,
+            self._made(observatory, "analyze"),
+        )
+        products: Mapping[str, Product] = {product.stage: product for product in taken if product is not None}
         places = {stage: (product.segment, product.row) for stage, product in products.items()}
         return simulated_again(self._folder, self._segments, observatory, self.catalog, places)
 

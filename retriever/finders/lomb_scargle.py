@@ -113,6 +113,8 @@ class LombScargleFinder:
         fine = frequency[best] + step * np.linspace(-1.0, 1.0, 41)
         refined = model.power(fine, method="cython")
         best_frequency, top = float(fine[np.argmax(refined)]), float(np.clip(refined.max(), 0.0, 1.0 - 1e-15))
+        if not top > 0.0:
+            return {}
         log_fap = log_false_alarm_probability(top, time, noise, high)
         if not log_fap <= np.log(self.fap_threshold):
             return {}

@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.simulators.injection import EventSimulator
+from retriever.arrays import Floats
+from retriever.simulators.injection import EventSimulator, Shape
 
 __all__ = ["BoxSimulator", "box_profile"]
 
@@ -24,7 +25,16 @@ def box_profile(time: NDArray[np.float64], fwhm: float | NDArray[np.float64]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class BoxSimulator(EventSimulator):
-    """Box-shaped brightenings and dips, a Poisson number a source; see `EventSimulator` for the parameters."""
+    """Box-shaped brightenings and dips; see `EventSimulator` for the parameters."""
 
     shape: ClassVar[str] = "box"
-    profile = staticmethod(box_profile)
+
+    def profile(self, time: Floats, shape: Shape) -> Floats:
+        """Height at times from the middle in days."""
+        return box_profile(time, shape.width)
+
+    def mean_profile(self, time: Floats, exposure: Floats, shape: Shape) -> Floats:
+        """Share of each exposure that lies within the event."""
+        half = 0.5 * shape.width
+        overlap = np.minimum(time + 0.5 * exposure, half) - np.maximum(time - 0.5 * exposure, -half)
+        return np.asarray(np.clip(overlap, 0.0, None) / exposure)

@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.simulators.injection import EventSimulator
+from retriever.arrays import Floats
+from retriever.simulators.injection import EventSimulator, Shape
 
 __all__ = ["GaussianSimulator", "gaussian_profile"]
 
@@ -24,7 +25,18 @@ def gaussian_profile(time: NDArray[np.float64], fwhm: float | NDArray[np.float64
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianSimulator(EventSimulator):
-    """Gaussian brightenings and dips, a Poisson number a source; see `EventSimulator` for the parameters."""
+    """Gaussian brightenings and dips; see `EventSimulator` for the parameters."""
 
     shape: ClassVar[str] = "gaussian"
-    profile = staticmethod(gaussian_profile)
+
+    def profile(self, time: Floats, shape: Shape) -> Floats:
+        """Height at times from the middle in days."""
+        return gaussian_profile(time, shape.width)
+
+    def mean_profile(self, time: Floats, exposure: Floats, shape: Shape) -> Floats:
+        """Integral over each exposure, by the error function."""
+        from scipy.special import erf
+
+        scale = 2.0 * np.sqrt(np.log(2.0)) / shape.width
+        ends = erf(scale * (time + 0.5 * exposure)) - erf(scale * (time - 0.5 * exposure))
+        return np.asarray(0.5 * np.sqrt(np.pi) * ends / (scale * exposure))

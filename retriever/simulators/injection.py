@@ -1,16 +1,28 @@
-"""Putting an event of a given profile into a light curve; shared by all simulators."""
+"""Putting one event of a given shape into all light curves of a source; shared by all simulators.
+
+**What is changed.** An event adds a share of the source's flux to each of its light curves, the same one in all bands
+but for the event's colors. Light curves whose median flux is not positive, as in difference photometry, get the same
+flux, converted by their zero points. A dip never takes more than the whole flux.
+
+**Noise.** More light has more photon noise. Of the variance of an epoch, the source's own photons make up a share: in
+electrons a second it is flux over exposure time (at most the whole variance), in other units `photon_share`. It grows
+and shrinks with the flux: noise is added for a brightening, the deviation from the median is shrunk for a dip, and
+errors follow.
+
+**Exposures.** The shape is averaged over each exposure, so that short events are diluted as they are in the sky.
+"""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.arrays import Floats
-from retriever.detection import Injection, Simulated
+from retriever.arrays import Array, Floats
+from retriever.detection import INJECTIONS, Injection, Simulated, records_of_columns
 from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveBatch, LightcurveSet
@@ -18,112 +30,144 @@ from retriever.photometry import flux_to_mag
 from retriever.ragged import ranges
 from retriever.schema import Columns
 from retriever.simulators.distribution import Distribution
-from retriever.statistics import median, ragged_medians
+from retriever.statistics import ragged_medians
 
-__all__ = ["EventSimulator", "Injected", "inject_events", "inject_events_many"]
+__all__ = ["LEVELS", "EventSimulator", "Injected", "Shape", "inject_events"]
+
+LEVELS = ("processed", "reduced")
+
+_SHORT_EXPOSURE = 0.02
+"""Exposure, as a share of an event's width, below which averaging over it changes nothing."""
+
+_NOTHING = 1e-3
+"""Change of flux, in units of the noise, below which a light curve is left as it is, but for the one it is drawn for."""
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(9)
 
 
-Profile = Callable[[Floats, Any], Floats]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shape:
+    """Parameters of events, one value an event, or repeated for each epoch.
+
+    Attributes
+    ----------
+    width
+        Full width at half maximum in days.
+    relative
+        Height as a share of the flux; NaN where that is not positive.
+    period
+        In days; NaN for an event that does not repeat.
+    """
+
+    width: Floats
+    relative: Floats
+    period: Floats
+
+    def repeated(self, counts: NDArray[np.int64]) -> "Shape":
+        """One value an epoch."""
+        return Shape(
+            width=np.repeat(self.width, counts),
+            relative=np.repeat(self.relative, counts),
+            period=np.repeat(self.period, counts),
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> "Shape":
+        """Some of the events, or of the epochs."""
+        return Shape(width=self.width[rows], relative=self.relative[rows], period=self.period[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventSimulator:
-    """Brightenings and dips of one shape, a Poisson number a source.
+    """Events of one shape, one in each trial of a source.
 
     A simulator of a shape of its own inherits this, names its `shape` and gives its `profile`.
 
     Parameters
     ----------
-    events
-        Mean number of events a source.
+    trials
+        Number of independent trials of each source: its light curves get one event, and are searched.
     width
         Distribution of the full width at half maximum, in days.
     amplitude
         Distribution of the height.
     amplitude_in
-        "snr": in units of the light curve's noise (the larger of robust scatter and median error); "mag": in
-        magnitudes.
+        "snr": in units of the noise of a light curve (the larger of robust scatter and median error) that is drawn by
+        its number of usable epochs; "mag": in magnitudes; "relative": as a share of the flux.
     direction
         "both", "brightening" or "dip".
+    colors
+        Name of a band to the height there as a multiple of the height elsewhere.
+    level
+        "processed": into light curves as they are searched; "reduced": before they are detrended, so that events which
+        detrending removes count as missed.
+    photon_share
+        Share of the variance of an epoch that the source's own photons make up, where it is not known from the unit.
     keep_lightcurves
-        Whether to store the light curves with events in them; they can also be regenerated from the seed.
+        Whether to store the light curves of the first trial; they can also be regenerated from the seed.
     """
 
     shape: ClassVar[str]
 
-    events: float = 1.0
+    trials: int = 1
     width: Distribution = field(default_factory=lambda: Distribution(kind="loguniform", low=5.0, high=100.0))
     amplitude: Distribution = field(default_factory=lambda: Distribution(low=3.0, high=20.0))
     amplitude_in: str = "snr"
     direction: str = "both"
+    colors: dict[str, float] = field(default_factory=dict)
+    level: str = "processed"
+    photon_share: float = 0.5
     keep_lightcurves: bool = False
 
     def __post_init__(self) -> None:
-        if not self.events >= 0:
-            raise ConfigError(
-                f"simulator.events is {self.events:g}; give the mean number of events a source, zero or more"
-            )
+        if self.trials < 0:
+            raise ConfigError(f"simulator.trials is {self.trials}; give the number of trials a source, zero or more")
         if self.direction not in ("both", "brightening", "dip"):
             raise ConfigError(f"simulator.direction is {self.direction!r}; it is both, brightening or dip")
-        if self.amplitude_in not in ("snr", "mag"):
-            raise ConfigError(f"simulator.amplitude_in is {self.amplitude_in!r}; it is snr or mag")
+        if self.amplitude_in not in ("snr", "mag", "relative"):
+            raise ConfigError(f"simulator.amplitude_in is {self.amplitude_in!r}; it is snr, mag or relative")
+        if self.level not in LEVELS:
+            raise ConfigError(f"simulator.level is {self.level!r}; it is {' or '.join(LEVELS)}")
+        if not 0 <= self.photon_share <= 1:
+            raise ConfigError(f"simulator.photon_share is {self.photon_share:g}; give a share from 0 to 1")
 
-    @staticmethod
-    def profile(time: Floats, fwhm: Any) -> Floats:
-        """Height, between 0 and 1, at times from the middle of the event, in the unit of `fwhm`."""
+    def profile(self, time: Floats, shape: Shape) -> Floats:
+        """Height, between 0 and 1, at times from the middle of the event in days."""
         raise NotImplementedError
 
+    def draw_period(self, rng: np.random.Generator) -> float:
+        """Period of an event in days; NaN for one that does not repeat."""
+        return float("nan")
+
+    def mean_profile(self, time: Floats, exposure: Floats, shape: Shape) -> Floats:
+        """Mean height over exposures of given lengths in days, by Gauss-Legendre quadrature.
+
+        Parameters
+        ----------
+        time
+            Middles of the exposures from the middle of the event, in days.
+        """
+        total = np.zeros(time.size)
+        for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
+            total += 0.5 * weight * self.profile(time + 0.5 * node * exposure, shape)
+        return total
+
     def inject(self, lightcurves: tuple[Lightcurve, ...], rng: np.random.Generator) -> Simulated:
-        """Give those light curves that received events, changed, and the truth."""
-        return inject_events(self, lightcurves, rng)
+        """Give those light curves that the event changed, and the truth; one trial of one source."""
+        processed = LightcurveSet.of([lightcurves])
+        injected = self.inject_many(processed, processed, [rng])
+        changed = processed.take(injected.changed)
+        fresh = changed.with_batches(
+            [batch.replace(**new) for batch, new in zip(changed.batches, injected.photometry, strict=True)]
+        )
+        return Simulated(
+            lightcurves=fresh.objects(1)[0], injections=records_of_columns(Injection, injected.injections, 0)
+        )
 
-    def inject_many(self, lightcurves: LightcurveSet, streams: Iterable[np.random.Generator]) -> "Injected":
-        """The same as `inject`, for all sources of a batch at once, each with its random stream."""
-        return inject_events_many(self, lightcurves, streams)
-
-
-def inject_events(
-    simulator: EventSimulator, lightcurves: tuple[Lightcurve, ...], rng: np.random.Generator
-) -> Simulated:
-    """Put a Poisson number of events into one source's light curves.
-
-    Each event falls into a light curve chosen with a chance proportional to its usable epochs, at a time drawn evenly
-    between that light curve's first and last usable epoch.
-
-    Returns
-    -------
-    Simulated
-        Only the light curves that received events.
-    """
-    number = int(rng.poisson(simulator.events))
-    weights = [int(np.count_nonzero(lc.usable)) for lc in lightcurves] if number else []
-    if not any(weights):
-        return Simulated(lightcurves=())
-    upto = list(accumulate(weights))
-    change = [np.zeros(lc.n_epochs) for lc in lightcurves]
-    truths = []
-    for _ in range(number):
-        where = bisect_right(upto, int(upto[-1] * rng.random()))
-        lightcurve = lightcurves[where]
-        fwhm, height = simulator.width.draw(rng), simulator.amplitude.draw(rng)
-        sign = {"both": 1.0 if rng.random() < 0.5 else -1.0, "brightening": 1.0, "dip": -1.0}[simulator.direction]
-        usable_times = lightcurve.time[lightcurve.usable]
-        middle = float(usable_times[0] + (usable_times[-1] - usable_times[0]) * rng.random())
-        baseline, noise = _baseline_and_noise(lightcurve)
-        flux = sign * height * noise
-        if simulator.amplitude_in == "mag":
-            flux = baseline * (10 ** (0.4 * sign * height) - 1)
-        change[where] += flux * simulator.profile(lightcurve.time - middle, fwhm)
-        truths.append(_truth(lightcurve, simulator.shape, middle, fwhm, flux, baseline, noise))
-    changed = {truth.lightcurve for truth in truths}
-    return Simulated(
-        lightcurves=tuple(
-            _with_flux(lc, lc.flux + extra)
-            for lc, extra in zip(lightcurves, change, strict=True)
-            if lc.number in changed
-        ),
-        injections=tuple(sorted(truths, key=lambda truth: (truth.lightcurve, truth.time_peak))),
-    )
+    def inject_many(
+        self, processed: LightcurveSet, base: LightcurveSet, streams: Iterable[np.random.Generator]
+    ) -> "Injected":
+        """The same as `inject`, for all sources of a batch at once; see `inject_events`."""
+        return inject_events(self, processed, base, streams)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,11 +177,11 @@ class Injected:
     Attributes
     ----------
     changed
-        Light curves that received events.
+        Light curves that an event changed.
     photometry
-        For each batch of these, its new columns `flux`, `mag` and `mag_err`.
+        For each batch of these, its new columns `flux`, `flux_err`, `mag` and `mag_err`.
     injections
-        The truth: a row an event, with the row of its source, in the order of sources, light curves and times.
+        The truth: a row an event, with the row of its source, in the order of sources.
     """
 
     changed: NDArray[np.bool_]
@@ -145,181 +189,226 @@ class Injected:
     injections: Columns
 
 
-def inject_events_many(
-    simulator: EventSimulator, lightcurves: LightcurveSet, streams: Iterable[np.random.Generator]
+def inject_events(
+    simulator: EventSimulator,
+    processed: LightcurveSet,
+    base: LightcurveSet,
+    streams: Iterable[np.random.Generator],
 ) -> Injected:
-    """The same as `inject_events`, for all sources of a batch at once.
+    """Put one event into the light curves of each source.
+
+    The event falls at a time drawn evenly between the first and last usable epoch of a light curve that is chosen with
+    a chance proportional to its usable epochs. Its height is that in this light curve.
 
     Parameters
     ----------
+    processed
+        Light curves as they are searched, whose flags say which epochs are usable and whose scatter is the noise.
+    base
+        The same light curves and epochs, whose flux is changed.
     streams
         The random stream of each source.
     """
-    batches = lightcurves.batches
-    usable = lightcurves.gather([batch.n_usable for batch in batches]) if batches else np.zeros(0, np.int64)
-    drawn = _draw(simulator, lightcurves.source, usable, streams)
-    of_batches = [_facts(batch) for batch in batches]
-    facts: Columns = {
-        name: lightcurves.gather([of_batch[name] for of_batch in of_batches])[drawn.member]
-        if drawn.member.size
-        else np.zeros(0)
-        for name in ("first", "last", "baseline", "noise", "number")
-    }
-    middle = facts["first"] + (facts["last"] - facts["first"]) * drawn.share
-    flux = drawn.sign * drawn.height * facts["noise"]
-    if simulator.amplitude_in == "mag":
-        growth = np.array([10 ** (0.4 * change) - 1 for change in (drawn.sign * drawn.height).tolist()])
-        flux = facts["baseline"] * growth
-    changed = np.zeros(len(lightcurves), np.bool_)
-    changed[drawn.member] = True
-    n_epochs = np.zeros(drawn.member.size, np.int64)
+    facts = _facts_of(processed, base)
+    drawn = _draw(simulator, processed, facts, streams)
+    shape = Shape(width=drawn["width"], relative=drawn["relative"], period=drawn["period"])
+    event_of = np.full(int(processed.source[-1]) + 1 if len(processed) else 0, -1)
+    event_of[drawn["source"]] = np.arange(drawn["source"].size)
+    changed = np.zeros(len(processed), np.bool_)
+    n_epochs = np.zeros(drawn["source"].size, np.int64)
+    total = np.zeros(drawn["source"].size)
     photometry = []
-    for rows, batch in zip(lightcurves.members, batches, strict=True):
-        position = np.full(len(lightcurves), -1)
-        position[rows] = np.arange(rows.size)
-        here = np.flatnonzero(position[drawn.member] >= 0)
-        if here.size:
-            member = position[drawn.member[here]]
-            new, near = _apply(batch, member, middle[here], drawn.fwhm[here], flux[here], simulator.profile)
-            photometry.append(new)
-            n_epochs[here] = near
-    return Injected(
-        changed=changed,
-        photometry=tuple(photometry),
-        injections=_truths(lightcurves.source, drawn, facts, middle, flux, n_epochs, simulator.shape),
-    )
+    for rows, batch, below in zip(processed.members, processed.batches, base.batches, strict=True):
+        event = event_of[batch.source]
+        of_batch = {name: values[rows] for name, values in facts.items()}
+        members = np.flatnonzero(event >= 0)
+        change = _changes(simulator, batch, below, of_batch, members, event[members], drawn, shape)
+        np.add.at(n_epochs, event[members], change.n_epochs)
+        np.add.at(total, event[members], change.total)
+        is_felt = change.is_felt | (rows[members] == drawn["member"][event[members]])
+        members, epochs = members[is_felt], change.epochs[np.repeat(is_felt, change.counts)]
+        if members.size:
+            changed[rows[members]] = True
+            felt = change.flux[np.repeat(is_felt, change.counts)]
+            photometry.append(_with_noise(simulator, below, of_batch, members, epochs, felt, drawn["seed"][event]))
+    table: Columns = {
+        **{name: drawn[name] for name in ("source", "lightcurve", "time_peak", "width", "amplitude", "snr", "dmag",
+                                          "relative", "period")},
+        "shape": np.full(drawn["source"].size, simulator.shape), "n_epochs": n_epochs, "total_snr": np.sqrt(total),
+    }  # fmt: skip
+    return Injected(changed=changed, photometry=tuple(photometry), injections=_completed(table))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Drawn:
-    """What was drawn for each event: light curve, width, height, sign, and when, as a share of the time observed."""
+def _completed(given: Columns) -> Columns:
+    """Columns of the table of injections in their order, with defaults."""
+    n = given["source"].size
+    return {"source": given["source"], **INJECTIONS.completed(given, n)}
 
-    member: NDArray[np.int64]
-    fwhm: Floats
-    height: Floats
-    sign: Floats
-    share: Floats
+
+def _facts_of(processed: LightcurveSet, base: LightcurveSet) -> Columns:
+    """What is known of each light curve: times of its first and last usable epoch, median flux, noise, zero point."""
+    parts = []
+    for batch, below in zip(processed.batches, base.batches, strict=True):
+        time, errors = batch.columns["time"], batch.columns["flux_err"]
+        first, last = batch.usable_bounds
+        scatter = batch.flux_moments[1]
+        error = ragged_medians(errors, batch.offsets, batch.usable & np.isfinite(errors))
+        baseline = ragged_medians(below.columns["flux"], batch.offsets, batch.usable)
+        parts.append({
+            "first": time[first], "last": time[last], "baseline": baseline, "noise": np.fmax(scatter, error),
+            "n_usable": batch.n_usable, "number": batch.words["number"], "zero_point": batch.words["zero_point"],
+            "band": batch.words["band"],
+        })  # fmt: skip
+    names = ("first", "last", "baseline", "noise", "n_usable", "number", "zero_point", "band")
+    return {name: processed.gather([part[name] for part in parts]) if parts else np.zeros(0) for name in names}
+
+
+def _colors(simulator: EventSimulator, bands: Array) -> Floats:
+    return np.array([simulator.colors.get(band, 1.0) for band in bands.tolist()], np.float64)
 
 
 def _draw(
-    simulator: EventSimulator,
-    source: NDArray[np.int64],
-    usable: NDArray[np.int64],
-    streams: Iterable[np.random.Generator],
-) -> _Drawn:
-    rows: list[tuple[int, float, float, float, float]] = []
-    ends, weights = np.cumsum(np.bincount(source)).tolist(), usable.tolist()
+    simulator: EventSimulator, lightcurves: LightcurveSet, facts: Columns, streams: Iterable[np.random.Generator]
+) -> Columns:
+    """Parameters of the event of each source that has usable epochs, and a seed for its photon noise."""
+    ends, weights = np.cumsum(np.bincount(lightcurves.source)).tolist(), facts["n_usable"].tolist()
+    rows: list[tuple[float, ...]] = []
+    seeds: list[int] = []
     first = 0
-    for row, rng in enumerate(streams):
-        last = ends[row] if row < len(ends) else first
-        number = int(rng.poisson(simulator.events))
-        upto = list(accumulate(weights[first:last])) if number else []
+    for source, rng in enumerate(streams):
+        last = ends[source] if source < len(ends) else first
+        upto = list(accumulate(weights[first:last]))
         if upto and upto[-1]:
-            for _ in range(number):
-                where = first + bisect_right(upto, int(upto[-1] * rng.random()))
-                fwhm, height = simulator.width.draw(rng), simulator.amplitude.draw(rng)
-                coin = 1.0 if rng.random() < 0.5 else -1.0
-                sign = {"both": coin, "brightening": 1.0, "dip": -1.0}[simulator.direction]
-                rows.append((where, fwhm, height, sign, rng.random()))
+            where = first + bisect_right(upto, int(upto[-1] * rng.random()))
+            width, height = simulator.width.draw(rng), simulator.amplitude.draw(rng)
+            coin = 1.0 if rng.random() < 0.5 else -1.0
+            sign = {"both": coin, "brightening": 1.0, "dip": -1.0}[simulator.direction]
+            rows.append((source, where, width, sign * height, rng.random(), simulator.draw_period(rng)))
+            seeds.append(int(rng.integers(2**62)))
         first = last
-    table = np.array(rows, np.float64).reshape(-1, 5)
-    member = table[:, 0].astype(np.int64)
-    return _Drawn(member=member, fwhm=table[:, 1], height=table[:, 2], sign=table[:, 3], share=table[:, 4])
-
-
-def _facts(batch: LightcurveBatch) -> Columns:
-    """What injection must know of each light curve; times are those of the first and last usable epoch."""
-    time, errors = batch.columns["time"], batch.columns["flux_err"]
-    first, last = batch.usable_bounds
-    baseline, scatter = batch.flux_moments
-    error = ragged_medians(errors, batch.offsets, batch.usable & np.isfinite(errors))
-    return {
-        "first": time[first], "last": time[last], "baseline": baseline,
-        "noise": np.fmax(scatter, error), "number": batch.words["number"],
-    }  # fmt: skip
-
-
-def _apply(
-    batch: LightcurveBatch, member: NDArray[np.int64], middle: Floats, fwhm: Floats, flux: Floats, profile: Profile
-) -> tuple[Columns, NDArray[np.int64]]:
-    """New photometry of the light curves that have events, and the number of usable epochs within each event."""
-    change = np.zeros(batch.columns["flux"].size)
-    n_epochs = np.zeros(member.size, np.int64)
-    for now in _rounds(member):
-        lengths = batch.lengths[member[now]]
-        epochs = ranges(batch.offsets[member[now]], lengths)
-        distance = batch.columns["time"][epochs] - np.repeat(middle[now], lengths)
-        spread = np.repeat(fwhm[now], lengths)
-        change[epochs] += np.repeat(flux[now], lengths) * profile(distance, spread)
-        near = (np.abs(distance) <= 0.5 * spread) & batch.usable[epochs]
-        n_epochs[now] = np.add.reduceat(near, np.cumsum(lengths) - lengths, dtype=np.int64)
-    changed = batch.only(("flux", "flux_err")).take(np.unique(member))
-    rows = ranges(batch.offsets[np.unique(member)], changed.lengths)
-    new = changed.columns["flux"] + change[rows]
-    zero_point = changed.spread(changed.words["zero_point"])
-    mag, mag_err = flux_to_mag(new, changed.columns["flux_err"], zero_point)
-    return {"flux": new, "mag": mag, "mag_err": mag_err}, n_epochs
-
-
-def _rounds(member: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Events by their place among those of their light curve: the first of each, the second of each, and so on.
-
-    So each round changes a light curve once, and several events in one are added in the order they were drawn.
-    """
-    order = np.argsort(member, kind="stable")
-    place = np.arange(member.size) - np.searchsorted(member[order], member[order])
-    return np.split(order[np.argsort(place, kind="stable")], np.cumsum(np.bincount(place))[:-1])
-
-
-def _truths(
-    source: NDArray[np.int64], drawn: _Drawn, facts: Columns, middle: Floats, flux: Floats,
-    n_epochs: NDArray[np.int64], shape: str,
-) -> Columns:  # fmt: skip
-    baseline, noise = facts["baseline"], facts["noise"]
+    table = np.array(rows, np.float64).reshape(-1, 6)
+    member = table[:, 1].astype(np.int64)
+    heights = table[:, 3]
+    own = {name: values[member] for name, values in facts.items()}
+    own_color = _colors(simulator, own["band"])
+    baseline, noise = own["baseline"], own["noise"]
+    has_flux = baseline > 0
+    if simulator.amplitude_in == "snr":
+        amplitude = heights * noise
+    elif simulator.amplitude_in == "mag":
+        amplitude = baseline * np.array([10 ** (0.4 * change) - 1 for change in heights.tolist()])
+    else:
+        amplitude = heights * baseline
+    amplitude = np.where(has_flux, np.maximum(amplitude, -baseline), amplitude)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.where(baseline > 0, (baseline + flux) / baseline, np.nan)
-        dmag = np.where(ratio > 0, -2.5 * np.log10(np.where(ratio > 0, ratio, np.nan)), np.nan)
-        snr = np.where(noise > 0, flux / noise, np.nan)
-    order = np.lexsort((middle, drawn.member))
-    n = order.size
-    columns: Columns = {
-        "source": source[drawn.member], "lightcurve": facts["number"].astype(np.int64),
-        "shape": np.full(n, shape), "time_peak": middle, "width": drawn.fwhm,
-        "amplitude": flux, "snr": snr, "dmag": dmag, "n_epochs": n_epochs,
-    }  # fmt: skip
-    columns = {name: values[order] for name, values in columns.items()}
+        relative = np.where(has_flux, amplitude / baseline, np.nan)
+        dmag = np.where(relative > -1, -2.5 * np.log10(np.where(relative > -1, 1 + relative, np.nan)), np.nan)
+        snr = np.where(noise > 0, amplitude / noise, np.nan)
     return {
-        **columns,
-        "recovered": np.zeros(n, np.bool_),
-        "found_snr": np.full(n, np.nan),
-        "blended": np.zeros(n, np.bool_),
-    }
+        "source": table[:, 0].astype(np.int64), "member": member, "lightcurve": own["number"].astype(np.int64),
+        "time_peak": own["first"] + (own["last"] - own["first"]) * table[:, 4], "width": table[:, 2],
+        "amplitude": amplitude, "relative": relative, "snr": snr, "dmag": dmag, "period": table[:, 5],
+        "zero_point": own["zero_point"], "color": np.where(own_color == 0, 1.0, own_color),
+        "seed": np.array(seeds, np.int64),
+    }  # fmt: skip
 
 
-def _baseline_and_noise(lightcurve: Lightcurve) -> tuple[float, float]:
-    baseline, scatter = lightcurve.flux_moments
-    errors = lightcurve.flux_err[lightcurve.usable]
-    error = median(errors[np.isfinite(errors)])
-    return baseline, float(np.fmax(scatter, error))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Changes:
+    """What events change in the light curves of a batch that have one.
+
+    Attributes
+    ----------
+    epochs, flux
+        Epochs of these light curves, and the change of their flux.
+    counts
+        Number of epochs of each.
+    is_felt
+        Whether a light curve is changed by more than nothing.
+    n_epochs
+        Usable epochs within one full width at half maximum.
+    total
+        Square of the S/N of all usable epochs together.
+    """
+
+    epochs: NDArray[np.int64]
+    flux: Floats
+    counts: NDArray[np.int64]
+    is_felt: NDArray[np.bool_]
+    n_epochs: NDArray[np.int64]
+    total: Floats
 
 
-def _truth(
-    lightcurve: Lightcurve, shape: str, middle: float, fwhm: float, flux: float, baseline: float, noise: float
-) -> Injection:
-    ratio = (baseline + flux) / baseline if baseline > 0 else float("nan")
-    near = np.abs(lightcurve.time - middle) <= 0.5 * fwhm
-    return Injection(
-        lightcurve=lightcurve.number,
-        shape=shape,
-        time_peak=middle,
-        width=fwhm,
-        amplitude=flux,
-        snr=flux / noise if noise > 0 else float("nan"),
-        dmag=-2.5 * float(np.log10(ratio)) if ratio > 0 else float("nan"),
-        n_epochs=int(np.count_nonzero(near & lightcurve.usable)),
+def _changes(
+    simulator: EventSimulator, batch: LightcurveBatch, below: LightcurveBatch, facts: Columns,
+    members: NDArray[np.int64], event: NDArray[np.int64], drawn: Columns, shape: Shape,
+) -> _Changes:  # fmt: skip
+    counts = batch.lengths[members]
+    epochs = ranges(batch.offsets[members], counts)
+    columns = batch.columns
+    exposure = np.nan_to_num(columns["exptime"][epochs]) / 86400.0
+    to_middle = {"start": 0.5, "middle": 0.0, "end": -0.5}
+    shift = np.array([to_middle[point] for point in batch.words["time_point"][members].tolist()])
+    distance = (
+        columns["time"][epochs] + np.repeat(shift, counts) * exposure - np.repeat(drawn["time_peak"][event], counts)
     )
+    repeated = shape.take(event).repeated(counts)
+    height = simulator.profile(distance, repeated)
+    is_long = np.flatnonzero(exposure > _SHORT_EXPOSURE * repeated.width)
+    if is_long.size:
+        height[is_long] = simulator.mean_profile(distance[is_long], exposure[is_long], repeated.take(is_long))
+    baseline = facts["baseline"][members]
+    color = _colors(simulator, batch.words["band"][members]) / drawn["color"][event]
+    same_flux = drawn["amplitude"][event] * 10 ** (0.4 * (facts["zero_point"][members] - drawn["zero_point"][event]))
+    has_share = (baseline > 0) & np.isfinite(shape.relative[event])
+    amplitude = np.where(has_share, np.maximum(shape.relative[event] * color, -1.0) * baseline, same_flux * color)
+    flux = np.repeat(amplitude, counts) * height
+    usable = batch.usable[epochs]
+    start = np.cumsum(counts) - counts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(usable, np.abs(flux) / np.repeat(facts["noise"][members], counts), 0.0)
+    near = (np.abs(distance) <= 0.5 * repeated.width + 0.5 * exposure) & usable
+    if not members.size:
+        none = np.zeros(0)
+        return _Changes(epochs=epochs, flux=none, counts=counts, is_felt=np.zeros(0, np.bool_),
+                        n_epochs=counts, total=none)  # fmt: skip
+    return _Changes(
+        epochs=epochs, flux=flux, counts=counts,
+        is_felt=np.maximum.reduceat(np.nan_to_num(share, posinf=1.0), start) > _NOTHING,
+        n_epochs=np.add.reduceat(near, start, dtype=np.int64),
+        total=np.add.reduceat(np.nan_to_num(share, posinf=0.0) ** 2, start),
+    )  # fmt: skip
 
 
-def _with_flux(lightcurve: Lightcurve, flux: Floats) -> Lightcurve:
-    mag, mag_err = flux_to_mag(flux, lightcurve.flux_err, lightcurve.zero_point)
-    return lightcurve.replace(flux=flux, mag=mag, mag_err=mag_err)
+def _with_noise(
+    simulator: EventSimulator, below: LightcurveBatch, facts: Columns, members: NDArray[np.int64],
+    epochs: NDArray[np.int64], change: Floats, seeds: NDArray[np.int64],
+) -> Columns:  # fmt: skip
+    """New photometry of light curves that an event changes."""
+    counts = below.lengths[members]
+    columns = below.columns
+    flux, error = columns["flux"][epochs], columns["flux_err"][epochs]
+    baseline = np.repeat(facts["baseline"][members], counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.full(epochs.size, simulator.photon_share)
+        counted = np.repeat(below.words["flux_unit"][members] == "e-/s", counts)
+        share[counted] = np.minimum(baseline / (columns["exptime"][epochs] * error**2), 1.0)[counted]
+        share = np.where(np.isfinite(share) & (baseline > 0) & np.isfinite(error), share, 0.0)
+        growth = 1.0 + share * np.where(baseline > 0, change / baseline, 0.0)  # of the variance
+    new_error = np.where(share > 0, error * np.sqrt(np.maximum(growth, 0.0)), error)
+    less = growth < 1.0
+    deviation = flux - baseline
+    new = flux + change
+    new[less] = (baseline + change + deviation * np.sqrt(np.maximum(growth, 0.0)))[less]
+    noisy = np.flatnonzero((share > 0) & (growth > 1.0))
+    if noisy.size:
+        amount = np.bincount(np.repeat(np.arange(members.size), counts)[noisy], minlength=members.size).tolist()
+        numbers = below.words["number"][members].tolist()
+        normal = [
+            np.random.Generator(np.random.SFC64([seed, number])).standard_normal(n)
+            for seed, number, n in zip(seeds[members].tolist(), numbers, amount, strict=True)
+            if n
+        ]
+        new[noisy] += np.concatenate(normal) * (error * np.sqrt(np.maximum(growth - 1.0, 0.0)))[noisy]
+    mag, mag_err = flux_to_mag(new, new_error, np.repeat(below.words["zero_point"][members], counts))
+    return {"flux": new, "flux_err": new_error, "mag": mag, "mag_err": mag_err}

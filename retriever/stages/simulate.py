@@ -1,43 +1,46 @@
-"""The simulate stage: events are put into processed light curves, and the same search is made of them."""
+"""The simulate stage: events are put into light curves, and the same search is made of them."""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.arrays import Rows
 from retriever.attempt import Failure, attempt
-from retriever.batch import Batch, Components, Made
-from retriever.detection import (
-    INJECTIONS,
-    Analyzed,
-    Detection,
-    Injection,
-    Simulated,
-    columns_of_records,
-    records_of_columns,
-)
+from retriever.batch import Batch, Components, Made, select_batch
+from retriever.detection import DETECTIONS, INJECTIONS, columns_of_records
 from retriever.digests import digest_rows
-from retriever.errors import ConfigError
+from retriever.errors import ConfigError, DataError
 from retriever.identity import random_stream
-from retriever.interfaces import Analysis, BatchSimulator, Finder, Quality, Simulator
+from retriever.interfaces import BatchSimulator, HasTrials
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet, lightcurve_tables
 from retriever.ragged import ranges
 from retriever.schema import Columns
 from retriever.scores import with_scores
-from retriever.source import Source
 from retriever.stages.analyze import analyze, search
+from retriever.stages.detrend import detrend_all
 
-__all__ = ["inject", "run", "simulate"]
+__all__ = ["judge", "run", "simulate"]
+
+WIDTH_FACTOR = 3.0
+"""Largest ratio of the widths of an event and of a detection of it, where the finder gives one."""
+
+PERIOD_TOLERANCE = 0.01
+"""Largest difference of the periods of an event and of a detection of it, as a share."""
+
+_ALIASES = (1.0, 0.5, 2.0)
 
 
 def run(components: Components, batch: Batch) -> Made:
     """Inject events into the light curves of a batch of sources, search them, and say which were recovered."""
     made = Made.none(len(batch))
-    reduced, processed = with_scores(batch.inputs["lightcurves"], batch.inputs["scores"])
-    at_once = _all_at_once(components, batch, reduced, processed)
-    lightcurves, injections = at_once or _one_by_one(components, batch, reduced, processed, made)
+    try:
+        lightcurves, injections = simulate(components, batch)
+    except ConfigError:
+        raise
+    except Exception:  # one after the other then, so that what is wrong stays with its source
+        lightcurves, injections = _one_by_one(components, batch, made)
     made.tables = {"injections": injections}
     if components["simulator"].keep_lightcurves:
         made.tables |= lightcurve_tables(lightcurves, "simulated_lightcurves", "simulated_epochs")
@@ -47,42 +50,131 @@ def run(components: Components, batch: Batch) -> Made:
     return made
 
 
-def _streams(batch: Batch) -> Iterator[np.random.Generator]:
-    for name in batch.items.tolist():
-        yield random_stream(batch.seed, "simulate", batch.observatory, name)
+def simulate(components: Components, batch: Batch) -> tuple[LightcurveSet, Columns]:
+    """Make all trials of a batch of sources.
+
+    Each source has a random stream of its own, seeded by ``project.seed``, the observatory and its name, from which its
+    trials are drawn one after the other.
+
+    Returns
+    -------
+    lightcurves
+        Those that the first trial changed, as they were searched.
+    injections
+        The events of all trials, with what the search made of them; see `judge`.
+    """
+    simulator = components["simulator"]
+    trials, level = (simulator.trials, simulator.level) if isinstance(simulator, HasTrials) else (1, "processed")
+    before, processed = with_scores(batch.inputs["lightcurves"], batch.inputs["scores"])
+    base = LightcurveSet.read(batch.inputs["reduced"]) if level == "reduced" else before
+    if level == "reduced" and not _same_epochs(base, processed):
+        base = _arranged(base, processed)
+    streams = [random_stream(batch.seed, "simulate", batch.observatory, name) for name in batch.items.tolist()]
+    kept = processed.take(np.zeros(len(processed), np.bool_))
+    tables = []
+    for trial in range(trials):
+        fresh, injections = _injected(components, batch, before, processed, base, streams)
+        if level == "reduced":
+            fresh, failures = detrend_all(components["detrend"], fresh)
+            if failures:
+                raise DataError(next(iter(failures.values())).message)
+        scored, detections = _searched(components, batch, fresh)
+        kept = scored if trial == 0 else kept
+        known = batch.inputs["detections"]["detections"]
+        tables.append({**judge(injections, detections, known), "trial": np.full(injections["source"].size, trial)})
+    if not tables:
+        return kept, columns_of_records(INJECTIONS, [])
+    joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    order = np.argsort(joined["source"], kind="stable")
+    return kept, {name: joined[name][order] for name in ("source", *(spec.name for spec in INJECTIONS.columns))}
 
 
-# ---- all sources at once -------------------------------------------------------------------------------------------
+def _injected(
+    components: Components, batch: Batch, before: LightcurveSet, processed: LightcurveSet, base: LightcurveSet,
+    streams: Sequence[np.random.Generator],
+) -> tuple[LightcurveSet, Columns]:  # fmt: skip
+    """Light curves that received events, with the flags they had before the analysis, and the truth."""
+    simulator = components["simulator"]
+    if isinstance(simulator, BatchSimulator):
+        injected = simulator.inject_many(processed, base, streams)
+        start = base if base is not before else before
+        changed = start.take(injected.changed)
+        return changed.with_batches(
+            [part.replace(**new) for part, new in zip(changed.batches, injected.photometry, strict=True)]
+        ), injected.injections
+    objects, untouched = processed.objects(len(batch)), before.objects(len(batch))
+    fresh, truths = [], []
+    for k in range(len(batch)):
+        simulated = simulator.inject(objects[k], streams[k])
+        original = {lc.number: lc for lc in untouched[k]}
+        # what the search will get has the flags and columns of before the analysis
+        fresh.append([
+            lc.replace(qflag=original[lc.number].qflag, extra=original[lc.number].extra) for lc in simulated.lightcurves
+        ])  # fmt: skip
+        truths.append(simulated.injections)
+    return LightcurveSet.of(fresh), columns_of_records(INJECTIONS, truths)
 
 
-def _all_at_once(
-    components: Components, batch: Batch, reduced: LightcurveSet, processed: LightcurveSet
-) -> tuple[LightcurveSet, Columns] | None:
-    """By batch methods; None where a component has none, or where something is wrong with any source."""
-    simulator: Simulator = components["simulator"]
-    if not isinstance(simulator, BatchSimulator):
-        return None
-    try:
-        injected = simulator.inject_many(processed, _streams(batch))
-    except ConfigError:
-        raise
-    except Exception:  # one after the other then, so that what is wrong stays with its source
-        return None
-    changed = reduced.take(injected.changed)
-    fresh = changed.with_batches(
-        [before.replace(**new) for before, new in zip(changed.batches, injected.photometry, strict=True)]
+def _same_epochs(one: LightcurveSet, other: LightcurveSet) -> bool:
+    """Whether two sets have their light curves in the same batches."""
+    return len(one.members) == len(other.members) and all(
+        np.array_equal(a, b) for a, b in zip(one.members, other.members, strict=True)
     )
+
+
+def _arranged(lightcurves: LightcurveSet, like: LightcurveSet) -> LightcurveSet:
+    """The same light curves in the batches that another set has them in."""
+    place = {row: (k, at) for k, rows in enumerate(lightcurves.members) for at, row in enumerate(rows.tolist())}
+    batches = []
+    for rows in like.members:
+        parts = [place[row] for row in rows.tolist()]
+        (of,) = {k for k, _ in parts}
+        batches.append(lightcurves.batches[of].take(np.array([at for _, at in parts])))
+    return LightcurveSet(source=like.source, batches=tuple(batches), members=like.members)
+
+
+def _searched(components: Components, batch: Batch, fresh: LightcurveSet) -> tuple[LightcurveSet, Columns]:
+    """The search of light curves with events: with scores, and the detections."""
     if not len(fresh):
-        return fresh, injected.injections
+        return fresh, columns_of_records(DETECTIONS, [])
     result = search(components, batch.sources, fresh)
-    if result is None:
-        return None
-    before = batch.inputs["detections"]["detections"]
-    return result.lightcurves, judge(injected.injections, result.detections, before)
+    if result is not None:
+        return result.lightcurves, result.detections
+    parts = (components["analysis"], components["quality"], components["finder"])
+    of_sources = enumerate(fresh.objects(len(batch)))
+    answers = [analyze(*parts, batch.sources.source(k), own) if own else None for k, own in of_sources]
+    return (
+        LightcurveSet.of([answer.lightcurves if answer else () for answer in answers]),
+        columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in answers]),
+    )
+
+
+def _one_by_one(components: Components, batch: Batch, made: Made) -> tuple[LightcurveSet, Columns]:
+    kept: list[tuple[Lightcurve, ...]] = []
+    tables: list[Columns] = []
+    for k, name in enumerate(batch.items.tolist()):
+        answer = attempt(f"simulating {name}", simulate, components, select_batch(batch, np.array([k])))
+        if isinstance(answer, Failure):
+            made.fail(k, answer)
+            kept.append(())
+            continue
+        lightcurves, injections = answer
+        kept.append(lightcurves.objects(1)[0])
+        tables.append({**injections, "source": np.full(injections["source"].size, k)})
+    none = columns_of_records(INJECTIONS, [])
+    if not tables:
+        return LightcurveSet.of(kept), none
+    return LightcurveSet.of(kept), {name: np.concatenate([table[name] for table in tables]) for name in none}
 
 
 def judge(truths: Columns, after: Columns, before: Columns) -> Columns:
-    """Mark which events were recovered; see `simulate`.
+    """Mark which events were recovered, and which were blended.
+
+    An event is recovered when a detection in any light curve of its source has its sign, overlaps the interval of one
+    full width at half maximum around its middle, and where it gives a width is at most three times as wide or narrow.
+    A detection with a period recovers an event that repeats, if their periods agree within a hundredth, or half or
+    double; one without a period recovers it if it overlaps one of its repetitions. An event is blended when a detection
+    with its sign overlapped it before the injection.
 
     Parameters
     ----------
@@ -91,132 +183,44 @@ def judge(truths: Columns, after: Columns, before: Columns) -> Columns:
     after, before
         Detections with and without them.
     """
-    event, detection = _overlaps(truths, after)
+    n = truths["source"].size
+    event, detection = _agreeing(truths, after)
     height = np.abs(after["snr"][detection])
     # the strongest of each event, the first of equals; one without a number comes before all
     order = np.lexsort((detection, np.where(np.isnan(height), -np.inf, -height), event))
     strongest = order[np.flatnonzero(np.diff(event[order], prepend=-1))]
-    recovered = np.zeros(truths["source"].size, np.bool_)
-    found_snr = np.full(truths["source"].size, np.nan)
+    recovered = np.zeros(n, np.bool_)
+    found_snr = np.full(n, np.nan)
     recovered[event] = True
     found_snr[event[strongest]] = after["snr"][detection[strongest]]
-    blended = np.zeros(truths["source"].size, np.bool_)
-    blended[_overlaps(truths, before)[0]] = True
+    blended = np.zeros(n, np.bool_)
+    blended[_agreeing(truths, before)[0]] = True
     return {**truths, "recovered": recovered, "found_snr": found_snr, "blended": blended}
 
 
-def _overlaps(truths: Columns, detections: Columns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of an injected event and a detection that overlap in time, in the same light curve."""
-    width = 1 + max(
-        (int(table["lightcurve"].max()) for table in (truths, detections) if table["source"].size), default=0
-    )
-    keys, wanted = (table["source"] * width + table["lightcurve"] for table in (detections, truths))
-    order = np.argsort(keys, kind="stable")
-    first = np.searchsorted(keys[order], wanted, "left")
-    count = np.searchsorted(keys[order], wanted, "right") - first
-    event, detection = np.repeat(np.arange(wanted.size), count), order[ranges(first, count)]
-    half = 0.5 * truths["width"][event]
-    overlap = (detections["time_first"][detection] <= truths["time_peak"][event] + half) & (
-        detections["time_last"][detection] >= truths["time_peak"][event] - half
-    )
-    return event[overlap], detection[overlap]
+def _agreeing(truths: Columns, detections: Columns) -> tuple[Rows, Rows]:
+    """Pairs of an injected event and a detection of the same source that agree; see `judge`."""
+    first = np.searchsorted(detections["source"], truths["source"], "left")
+    count = np.searchsorted(detections["source"], truths["source"], "right") - first
+    event, detection = np.repeat(np.arange(truths["source"].size), count), ranges(first, count)
+    of_event = {name: truths[name][event] for name in ("time_peak", "width", "amplitude", "period")}
+    found = {name: detections[name][detection] for name in ("time_first", "time_last", "snr", "width", "period")}
+    agree = _same_sign(of_event["amplitude"], found["snr"])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = found["width"] / of_event["width"]
+        agree &= ~((ratio > WIDTH_FACTOR) | (ratio < 1.0 / WIDTH_FACTOR))
+        repeats, is_periodic = np.isfinite(of_event["period"]), np.isfinite(found["period"])
+        middle = of_event["time_peak"]
+        cycles = np.round((0.5 * (found["time_first"] + found["time_last"]) - middle) / of_event["period"])
+        middle = np.where(repeats & ~is_periodic, middle + np.nan_to_num(cycles) * of_event["period"], middle)
+        half = 0.5 * of_event["width"]
+        overlap = (found["time_first"] <= middle + half) & (found["time_last"] >= middle - half)
+        periods = found["period"] / of_event["period"]
+        same_period = np.any([np.abs(periods / alias - 1.0) <= PERIOD_TOLERANCE for alias in _ALIASES], axis=0)
+    agree &= np.where(is_periodic, repeats & same_period, overlap)
+    return event[agree], detection[agree]
 
 
-# ---- one source at a time ------------------------------------------------------------------------------------------
-
-
-def _one_by_one(
-    components: Components, batch: Batch, reduced: LightcurveSet, processed: LightcurveSet, made: Made
-) -> tuple[LightcurveSet, Columns]:
-    before, scored = reduced.objects(len(batch)), processed.objects(len(batch))
-    detections = batch.inputs["detections"]["detections"]
-    simulator, analysis, quality, finder = (
-        components[group] for group in ("simulator", "analysis", "quality", "finder")
-    )
-    results: list[Simulated] = []
-    for k in range(len(batch)):
-        source = batch.sources.source(k)
-        known = Analyzed(lightcurves=scored[k], detections=records_of_columns(Detection, detections, k))
-        answer = attempt(
-            f"simulating {source.name}", simulate, simulator, analysis, quality, finder, source,
-            batch.observatory, batch.seed, before[k], known,
-        )  # fmt: skip
-        if isinstance(answer, Failure):
-            made.fail(k, answer)
-            answer = Simulated(lightcurves=())
-        results.append(answer)
-    return LightcurveSet.of([result.lightcurves for result in results]), columns_of_records(
-        INJECTIONS, [result.injections for result in results]
-    )
-
-
-def inject(
-    simulator: Simulator,
-    source: Source,
-    observatory: str,
-    seed: int,
-    reduced: tuple[Lightcurve, ...],
-    processed: tuple[Lightcurve, ...],
-) -> Simulated:
-    """Put events into the light curves of one source; the same ones every time.
-
-    Parameters
-    ----------
-    observatory, seed
-        With the source's name they seed the random stream.
-    reduced, processed
-        The light curves before and after analysis. Noise is judged on the processed ones, so that bad
-        epochs do not count; what the search will get has the flags and columns of the reduced ones.
-    """
-    rng = random_stream(seed, "simulate", observatory, source.name)
-    simulated = simulator.inject(processed, rng)
-    before = {lc.number: lc for lc in reduced}
-    fresh = tuple(
-        lc.replace(qflag=before[lc.number].qflag, extra=before[lc.number].extra) for lc in simulated.lightcurves
-    )
-    return Simulated(lightcurves=fresh, injections=simulated.injections)
-
-
-def simulate(
-    simulator: Simulator,
-    analysis: Analysis,
-    quality: Quality,
-    finder: Finder,
-    source: Source,
-    observatory: str,
-    seed: int,
-    reduced: tuple[Lightcurve, ...],
-    analyzed: Analyzed,
-) -> Simulated:
-    """Inject events into one source's light curves, search them, and mark which were recovered.
-
-    An event counts as recovered when a detection overlaps the interval of one full width at half maximum around its
-    middle; as blended when a detection overlapped it before the injection.
-    """
-    simulated = inject(simulator, source, observatory, seed, reduced, analyzed.lightcurves)
-    if not simulated.lightcurves:
-        return simulated
-    result = analyze(analysis, quality, finder, source, simulated.lightcurves)
-    return Simulated(
-        lightcurves=result.lightcurves,
-        injections=tuple(_judged(truth, result.detections, analyzed.detections) for truth in simulated.injections),
-    )
-
-
-def _judged(truth: Injection, after: Sequence[Detection], before: Sequence[Detection]) -> Injection:
-    hits = [detection.snr for detection in after if _overlap(truth, detection)]
-    strongest = float(hits[int(np.argmax(np.abs(hits)))]) if hits else float("nan")
-    return dataclasses.replace(
-        truth,
-        recovered=bool(hits),
-        found_snr=strongest,
-        blended=any(_overlap(truth, detection) for detection in before),
-    )
-
-
-def _overlap(truth: Injection, detection: Detection) -> bool:
-    return (
-        truth.lightcurve == detection.lightcurve
-        and detection.time_first <= truth.time_peak + 0.5 * truth.width
-        and detection.time_last >= truth.time_peak - 0.5 * truth.width
-    )
+def _same_sign(amplitude: NDArray[np.float64], snr: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether two numbers have one sign; one that is not a number agrees with all."""
+    return np.asarray((amplitude * snr > 0) | np.isnan(snr) | np.isnan(amplitude))

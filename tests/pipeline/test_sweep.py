@@ -10,7 +10,7 @@ import xarray as xr
 
 from tests.helpers import assert_same_tables, summaries
 
-SMALL = ("catalog.size=40", "executor.batch_size=10", "simulator.events=3")
+SMALL = ("catalog.size=40", "executor.batch_size=10", "simulator.trials=3")
 SWEEP = ("run", "-m", *SMALL, "finder.snr_threshold=4,5,8", "simulator=gaussian,box")
 
 

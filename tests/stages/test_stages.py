@@ -1,3 +1,4 @@
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,20 +7,25 @@ import pytest
 from retriever.analysis.standard import StandardAnalysis
 from retriever.attempt import Failure, attempt
 from retriever.barycenter import bjd_offset
-from retriever.detection import Analyzed, Detection, Injection
+from retriever.batch import Batch, select_batch
+from retriever.detection import DETECTIONS, INJECTIONS, Analyzed, Detection, Injection, columns_of_records
+from retriever.detrending.none import NoDetrending
+from retriever.detrending.running_median import RunningMedian
 from retriever.errors import ConfigError, DataError
 from retriever.finders.peak import PeakFinder
-from retriever.lightcurve import Reduction, TimeSystem
-from retriever.lightcurves import LightcurveSet
+from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
+from retriever.lightcurves import LightcurveSet, lightcurve_tables
 from retriever.quality.standard import StandardQuality
 from retriever.rawtable import RawPhotometry
 from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
+from retriever.simulators.gaussian import GaussianSimulator
 from retriever.source import Source, SourceTable
 from retriever.stages.analyze import analyze, barycentric_peaks
+from retriever.stages.analyze import run as run_analysis
 from retriever.stages.download import download
 from retriever.stages.reduce import reduce, with_barycentric_times
-from retriever.stages.simulate import _judged, inject, simulate
+from retriever.stages.simulate import judge, simulate
 from tests.helpers import flat_lightcurve
 
 SOURCE = Source(name="X", ra=0.0, dec=0.0)
@@ -100,72 +106,151 @@ def test_analyses_must_keep_their_word() -> None:
             analyze(Gives(what=bad), None, None, SOURCE, (lc,))
 
 
-def search(amplitude: float, seed: int = 0) -> tuple[Injection, ...]:
-    simulator = BoxSimulator(
-        events=3.0,
-        width=Distribution(kind="fixed", low=4.0),
-        amplitude=Distribution(kind="fixed", low=amplitude),
+PARTS = {
+    "analysis": StandardAnalysis(),
+    "quality": StandardQuality(),
+    "finder": PeakFinder(),
+    "detrend": NoDetrending(),
+}
+
+
+def batch_of(
+    *of_sources: tuple[Lightcurve, ...], quality: StandardQuality = PARTS["quality"], **parts: object
+) -> Batch:
+    """A batch of sources that were searched already, as simulation gets it."""
+    sources = SourceTable.from_columns(
+        name=[f"s{k}" for k in range(len(of_sources))], ra=np.arange(len(of_sources)), dec=np.zeros(len(of_sources))
     )
-    lc = flat_lightcurve(300)
-    parts = (StandardAnalysis(), StandardQuality(), PeakFinder())
-    found = analyze(*parts, SOURCE, (lc,))
-    return simulate(simulator, *parts, SOURCE, "demo", seed, (lc,), found).injections
+    inputs = lightcurve_tables(LightcurveSet.of(of_sources))
+    batch = Batch(observatory="demo", seed=0, items=sources.name, sources=sources, inputs={"lightcurves": inputs})
+    searched = run_analysis({**PARTS, "quality": quality, **parts}, batch)
+    ports = {"lightcurves": inputs, "reduced": inputs, "scores": searched.tables, "detections": searched.tables}
+    return dataclasses.replace(batch, inputs=ports)
+
+
+def simulated(simulator: object, *of_sources: tuple[Lightcurve, ...], **parts: object) -> tuple[LightcurveSet, dict]:
+    return simulate({**PARTS, **parts, "simulator": simulator}, batch_of(*of_sources, **parts))
+
+
+def boxes(amplitude: float, **others: object) -> BoxSimulator:
+    fixed = {name: Distribution(kind="fixed", low=value) for name, value in (("width", 4.0), ("amplitude", amplitude))}
+    return BoxSimulator(**fixed, **others)
 
 
 def test_strong_events_are_recovered_and_weak_ones_are_not() -> None:
-    strong = [truth for seed in range(10) for truth in search(30.0, seed)]
-    weak = [truth for seed in range(10) for truth in search(0.1, seed)]
-    assert strong
-    assert all(truth.recovered and abs(truth.found_snr) > 5 for truth in strong)
-    assert not any(truth.recovered or not np.isnan(truth.found_snr) for truth in weak)
+    sources = [(flat_lightcurve(300),)] * 5
+    strong = simulated(boxes(30.0, trials=4), *sources)[1]
+    weak = simulated(boxes(0.1, trials=4), *sources)[1]
+    assert strong["source"].tolist() == sorted([*range(5)] * 4)
+    assert strong["trial"].tolist() == [0, 1, 2, 3] * 5
+    assert strong["recovered"].all() and (np.abs(strong["found_snr"]) > 5).all()
+    assert not weak["recovered"].any() and np.isnan(weak["found_snr"]).all()
 
 
-def test_injection_is_the_same_each_time_it_is_asked_for() -> None:
-    lc = flat_lightcurve(100)
-    one, other = (inject(BoxSimulator(events=4.0), SOURCE, "demo", 3, (lc,), (lc,)) for _ in range(2))
-    assert repr(one.injections) == repr(other.injections)  # NaN differs from itself
-    np.testing.assert_array_equal(one.lightcurves[0].flux, other.lightcurves[0].flux)
-    assert inject(BoxSimulator(events=4.0), SOURCE, "other", 3, (lc,), (lc,)).injections != one.injections
+def test_every_trial_is_searched_by_itself() -> None:
+    # many events in one light curve would hide one another and be its scatter
+    truths = simulated(boxes(15.0, trials=30), (flat_lightcurve(200),))[1]
+    assert truths["source"].size == 30
+    assert np.unique(truths["time_peak"]).size == 30
+    assert truths["recovered"][truths["n_epochs"] >= 3].all()
+
+
+def test_a_source_has_the_same_events_whatever_the_batch() -> None:
+    lcs = [(flat_lightcurve(100),), (flat_lightcurve(80),), (flat_lightcurve(60, number=1, of=1),)]
+    _, together = simulated(boxes(8.0, trials=2), *lcs)
+    for k in range(3):
+        components = {**PARTS, "simulator": boxes(8.0, trials=2)}
+        _, alone = simulate(components, select_batch(batch_of(*lcs), np.array([k])))
+        mine = together["source"] == k
+        for name in ("time_peak", "amplitude", "found_snr", "trial"):
+            np.testing.assert_array_equal(alone[name], together[name][mine])
 
 
 def test_the_search_of_injected_light_curves_starts_from_the_reduced_flags() -> None:
-    lc = flat_lightcurve(100)
-    processed = lc.replace(qflag=np.arange(100) < 50, extra={"snr": np.zeros(100)})
-    result = inject(BoxSimulator(events=9.0), SOURCE, "demo", 0, (lc,), (processed,))
-    assert not result.lightcurves[0].qflag.any()
-    assert result.lightcurves[0].extra == {}
-    assert all(truth.time_peak >= 58050 for truth in result.injections)
-
-
-def event(first: float, last: float, lightcurve: int = 1) -> Detection:
-    return Detection(
-        lightcurve=lightcurve,
-        first=0,
-        peak=0,
-        last=0,
-        time_first=first,
-        time_peak=first,
-        time_last=last,
-        snr=-9.0,
-        dmag=0.0,
-        n_epochs=1,
+    late = flat_lightcurve(
+        100,
+        ra=np.where(np.arange(100) < 30, 5.0, 10.0) + np.random.default_rng(1).normal(0, 1e-5, 100),
+        dec=np.zeros(100),
     )
+    quality = StandardQuality(max_offset=3.0)
+    lightcurves, truths = simulated(boxes(9.0), (late,), quality=quality)
+    assert (truths["time_peak"] >= 58030).all()  # the others are off the median place
+    (batch,) = lightcurves.batches
+    assert batch.columns["qflag"][:30].all() and not batch.columns["qflag"][30:].any()
 
 
-def test_recovery_is_overlap_in_the_same_light_curve() -> None:
-    truth = Injection(
-        lightcurve=1, shape="box", time_peak=100.0, width=10.0, amplitude=1.0, snr=1.0, dmag=0.0, n_epochs=3
+def test_an_event_is_in_all_bands_by_its_colors() -> None:
+    red, green = (
+        flat_lightcurve(100, number=1, of=2),
+        flat_lightcurve(100, band="g", number=2, of=2, flux=np.full(100, 50.0)),
     )
-    for detection, expected in (
-        (event(90, 95), True),
-        (event(90, 94.9), False),
-        (event(105, 200), True),
-        (event(99, 101, 2), False),
-    ):
-        judged = _judged(truth, (detection,), ())
-        assert judged.recovered is expected
-        assert (judged.found_snr == -9.0) is expected
-        assert _judged(truth, (), (detection,)).blended is expected
+    lightcurves, truths = simulated(boxes(20.0, colors={"g": 0.5}, photon_share=0.0, direction="dip"), (red, green))
+    one, other = lightcurves.objects(1)[0]
+    inside = np.abs(red.time + 15 / 86400 - truths["time_peak"][0]) < 2
+    in_red, in_green = (one.flux - red.flux) / np.median(red.flux), (other.flux - green.flux) / 50.0
+    np.testing.assert_allclose(
+        in_red[inside], truths["relative"][0] if truths["lightcurve"][0] == 1 else 2 * truths["relative"][0], rtol=1e-6
+    )
+    np.testing.assert_allclose(in_green[inside], 0.5 * in_red[inside], rtol=1e-6)
+
+
+def test_events_that_detrending_removes_are_missed_at_the_level_before_it() -> None:
+    lc = flat_lightcurve(3000, time=58000 + np.arange(3000) * 0.01)
+    slow = GaussianSimulator(
+        width=Distribution(kind="fixed", low=6.0),
+        amplitude=Distribution(kind="fixed", low=15.0),
+        trials=5,
+        direction="both",
+    )
+    detrender = RunningMedian(window=0.5, mask=0.0)
+    after = simulated(slow, (lc,), detrend=detrender)[1]
+    before = simulated(dataclasses.replace(slow, level="reduced"), (lc,), detrend=detrender)[1]
+    assert after["recovered"].all()
+    assert not before["recovered"].any()
+
+
+def truth(**changes: float) -> dict[str, np.ndarray]:
+    record = Injection(
+        lightcurve=1, shape="box", time_peak=100.0, width=10.0, amplitude=-1.0, snr=-9.0, dmag=0.0, n_epochs=3
+    )
+    return columns_of_records(INJECTIONS, [(dataclasses.replace(record, **changes),)])
+
+
+def event(first: float, last: float, **changes: float) -> dict[str, np.ndarray]:
+    record = Detection(
+        lightcurve=1, first=0, peak=0, last=0, time_first=first, time_peak=first, time_last=last,
+        snr=-9.0, dmag=0.0, n_epochs=1,
+    )  # fmt: skip
+    return columns_of_records(DETECTIONS, [(dataclasses.replace(record, **changes),)])
+
+
+NOTHING = columns_of_records(DETECTIONS, [()])
+
+
+@pytest.mark.parametrize(
+    ("injected", "found", "expected"),
+    [
+        (truth(), event(90, 95), True),
+        (truth(), event(90, 94.9), False),
+        (truth(), event(105, 200), True),
+        (truth(), event(99, 101, lightcurve=2), True),  # in another band
+        (truth(), event(99, 101, snr=9.0), False),  # a brightening
+        (truth(), event(99, 101, width=29.0), True),
+        (truth(), event(99, 101, width=31.0), False),
+        (truth(), event(99, 101, width=3.0), False),
+        (truth(), event(0, 200, period=7.0), False),  # a periodic signal is no single event
+        (truth(period=7.0, width=1.0), event(0, 200, period=7.05), True),
+        (truth(period=7.0, width=1.0), event(0, 200, period=3.5), True),
+        (truth(period=7.0, width=1.0), event(0, 200, period=7.2), False),
+        (truth(period=7.0, width=1.0), event(113.8, 114.2), True),  # one of its transits
+        (truth(period=7.0, width=1.0), event(110.8, 111.2), False),
+    ],
+)  # fmt: skip
+def test_recovery_is_agreement_in_sign_time_and_width_or_period(injected: dict, found: dict, expected: bool) -> None:
+    judged = judge(injected, found, NOTHING)
+    assert judged["recovered"].tolist() == [expected]
+    assert (judged["found_snr"] == found["snr"]).tolist() == [expected]
+    assert judge(injected, NOTHING, found)["blended"].tolist() == [expected]
 
 
 def test_reduced_light_curves_and_detections_have_barycentric_times() -> None:
