@@ -234,12 +234,8 @@ class SourceInVersion:
 
         if self._made(observatory, "simulate") is None:
             return ()
-        searched = self._searched(observatory)
-        taken = (
-            self._made(observatory, "reduce"),
-            searched[0] if searched else None,
-            self._made(observatory, "analyze"),
-        )
+        searched, scored = self._searched(observatory), self._made(observatory, "analyze")
+        taken = (self._made(observatory, "reduce"), searched[0] if searched else None, scored)
         products: Mapping[str, Product] = {product.stage: product for product in taken if product is not None}
         places = {stage: (product.segment, product.row) for stage, product in products.items()}
         return simulated_again(self._folder, self._segments, observatory, self.catalog, places)

@@ -40,7 +40,7 @@ _SHORT_EXPOSURE = 0.02
 """Exposure, as a share of an event's width, below which averaging over it changes nothing."""
 
 _NOTHING = 1e-3
-"""Change of flux, in units of the noise, below which a light curve is left as it is, but for the one it is drawn for."""
+"""Change of flux, in units of the noise, below which a light curve other than the drawn one is left as it is."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(9)
 
