@@ -76,7 +76,7 @@ def fill(folder: Path, address: str, done: int) -> None:
             database, session.version.name, session.version.hash, "scale", dict(session.version.inputs), ids.values()
         )
         history.start_run(database, "20260101T000000Z-000000", number, "here", 1, {})
-        for stage in GRAPH.names:
+        for stage in specs:
             spec, root = specs[stage], recipe.root(stage)
             batches = []
             for first in range(0, done, BATCH):

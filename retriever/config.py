@@ -36,13 +36,14 @@ Config = DictConfig
 """A composed config; modules that only pass it on need not import OmegaConf."""
 
 _PLAIN = ("project", "run", "store", "paths", "stages")
-SEARCH_GROUPS = ("detrend", "quality", "finder", "analysis", "simulator")
+SEARCH_GROUPS = ("detrend", "quality", "finder", "analysis", "simulator", "scrambler")
 """Groups whose components all surveys of a run share."""
 
 _COMPONENTS = ("catalog", *SEARCH_GROUPS, "executor")
 _NEW_GROUPS: Mapping[str, Any] = {
     "stages": {},
     "detrend": {"_target_": "retriever.detrending.none.NoDetrending"},
+    "scrambler": {"_target_": "retriever.scramblers.standard.Scrambler", "share": 0.0},
 }
 """Groups that configs of earlier versions do not have, as they were then."""
 

@@ -25,7 +25,7 @@ from retriever.detection import DETECTIONS, INJECTIONS, PROPERTIES
 from retriever.errors import ConfigError, nearest
 from retriever.lightcurves import LIGHTCURVES
 from retriever.schema import Table
-from retriever.stages import analyze, detrend, download, reduce, simulate
+from retriever.stages import analyze, detrend, download, reduce, scramble, simulate
 
 __all__ = ["GRAPH", "LIGHTCURVE_PORT", "NAME", "Graph", "Port", "Stage", "imported_stage"]
 
@@ -251,6 +251,7 @@ REDUCED = Port(name="reduced", tables=LIGHTCURVE_PORT.tables)
 SCORES = Port(name="scores", tables=("scored", "scores*"))
 DETECTION_PORT = Port(name="detections", tables=("detections",))
 PROPERTY_PORT = Port(name="properties", tables=("properties", "properties.units"))
+FALSE_ALARM_PORT = Port(name="false_alarms", tables=("false_alarms",))
 INJECTION_PORT = Port(name="injections", tables=("injections", "simulated_lightcurves", "simulated_epochs*"))
 
 GRAPH = Graph(
@@ -286,6 +287,16 @@ GRAPH = Graph(
             outputs=(SCORES, DETECTION_PORT, PROPERTY_PORT),
             tables=(DETECTIONS, PROPERTIES),
             groups=("analysis", "quality", "finder"),
+        ),
+        Stage(
+            name="scramble",
+            run=scramble.run,
+            inputs=("lightcurves", "scores", "detections"),
+            outputs=(FALSE_ALARM_PORT,),
+            tables=(scramble.FALSE_ALARMS,),
+            groups=("scrambler",),
+            seeded=True,
+            is_identity=scramble.is_none,
         ),
         Stage(
             name="simulate",

@@ -85,6 +85,7 @@ VERBS = {
     "finder": "find",
     "analysis": "analyze",
     "simulator": "inject",
+    "scrambler": "scramble",
 }
 """Group of the config to the verb that its classes must have."""
 

@@ -28,7 +28,7 @@ SMALL = ("catalog.size=20", "observatories.demo.epochs=30")
         (["run", "--config-dir", "nowhere"], "nowhere"),
         (["run", "a=b=c=[", "x"], "retriever run --help"),
         (["run", "experiment=nothing"], "nothing"),
-        (["run", "finder=null"], "choose one of peak"),
+        (["run", "finder=null"], "choose one of bls, "),
         (["run", "finder.snr_threshold=5,6"], "add -m"),
         (["run", "+finder.snr_threshold=5"], "already"),
         (["run", "~finder.nothing"], "no 'finder.nothing'"),
@@ -156,7 +156,7 @@ def test_a_comment_in_an_own_class_recomputes_nothing_and_a_line_does(stand) -> 
 def test_help_and_info_know_the_folder_of_one_s_own(retriever, stand) -> None:
     write_own_finder(stand, "return {}, ()")
     (stand / "conf" / "mine.yaml").write_text("defaults: [config, _self_]\nrun: {stop: 3}\n")
-    assert "finder: mine, peak" in retriever("run", "--help", "--config-dir", "conf").out
+    assert ", mine, peak\n" in retriever("run", "--help", "--config-dir", "conf").out
     assert "did you mean 'mine'" in retriever("run", "--config-dir", "conf", "finder=min").err
     lines = retriever("run", "--info", "searchpath", "--config-dir", "conf").out.splitlines()
     own = [k for k, line in enumerate(lines) if f"file://{stand / 'conf'}" in line]

@@ -61,6 +61,9 @@ def test_nothing_of_an_experiment_stays_in_a_group_that_is_chosen_otherwise(expe
         assert chosen[group] == composed(f"{group}={choice}")[group]
 
 
+VARIANTS = ("dips", "flares_tess", "transits_tess")
+"""Choices that are others with some values changed."""
+
 SEARCH_CHOICES = [(group, choice) for group in ("detrend", "finder") for choice in choices(group)]
 
 
@@ -69,7 +72,7 @@ def test_defaults_of_yaml_and_class_agree(group: str, choice: str) -> None:
     component = build_setup(composed(f"{group}={choice}")).components[group]
     if choice == "composite":
         assert all(finder == type(finder)() for finder in component.finders.values())
-    else:
+    elif choice not in VARIANTS:
         assert component == type(component)()
 
 

@@ -34,6 +34,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     ROOT / "outputs" / "README.md",
     ROOT / "docs" / "python.md",
+    ROOT / "docs" / "search.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -99,11 +100,11 @@ def dressed(stand: Path) -> Path:
 @pytest.mark.parametrize("command", README_COMMANDS)
 def test_every_command_of_the_readme_runs(retriever, dressed, request, archives, command: str) -> None:
     folder, table = dressed / "own", dressed / "own" / "table.csv"
-    if "_folder" in command:
+    if "_folder" in command or "flares_tess" in command:
         real_data = request.getfixturevalue("real_data")
     if "ztf_folder" in command:
         folder, table = real_data / "ztf", real_data / "catalogs" / "ztf_white_dwarfs.csv"
-    if "tess_folder" in command:
+    if "tess_folder" in command or "flares_tess" in command:
         folder = dressed / "tess"
         folder.mkdir()
         name = "test-lc-tess-pimen-100-cadences.fits"
@@ -290,6 +291,51 @@ def test_what_works_for_own_stages_as_for_others(retriever, with_stages) -> None
     part, *_ = run_stage_commands(retriever, KNOWN, *SMALLER, VERSION=version)
     assert "nothing to do" in part
     assert (with_stages / "version.zip").stat().st_size > 0
+
+
+SEARCH_PAGE = ROOT / "docs" / "search.md"
+
+
+@pytest.mark.parametrize("command", [line for line in commands(SEARCH_PAGE) if "FOLDER" in line])
+def test_the_searches_of_the_page_run_on_real_data(retriever, stand, real_data, command: str) -> None:
+    folder = stand / "files"
+    folder.mkdir()
+    of_ztf = "ztf" in command
+    for path in sorted(
+        (real_data / ("ztf" if of_ztf else "tess")).glob("irsa_1[0-9]*.csv" if of_ztf else "hlsp_*s*.fits")
+    ):
+        (folder / path.name).symlink_to(path)
+    table = real_data / "catalogs" / "ztf_white_dwarfs.csv"
+    words = shlex.split(command.replace("FOLDER", str(folder)).replace("TABLE", str(table)))[1:]
+    ended = retriever(*words)
+    assert ended.code == 0, ended
+    version = version_folder(stand / "outputs")
+    assert len(pd.read_parquet(version / "injections.parquet")) > 0
+    completeness = pd.read_parquet(version / "completeness.parquet")
+    assert len(completeness) > 0 and (completeness.injected >= completeness.observed).all()
+    for command in ("thresholds", "rates"):
+        assert retriever(command, version.name).code == 0
+
+
+def test_the_other_commands_of_the_page_on_searching_run(retriever, stand) -> None:
+    python, yaml = blocks(SEARCH_PAGE, "python"), blocks(SEARCH_PAGE, "yaml")
+    (stand / "steps.py").write_text(python[1] + python[2])
+    for group, text in zip(("finder", "simulator"), yaml, strict=True):
+        (stand / "conf" / group).mkdir(parents=True)
+        (stand / "conf" / group / "step.yaml").write_text(text)
+    version = ""
+    for line in commands(SEARCH_PAGE):
+        if "FOLDER" in line:
+            continue
+        ended = retriever(*shlex.split(line.replace("VERSION", version))[1:])
+        assert ended.code == 0, (line, ended)
+        if line.startswith("retriever run"):
+            folder = max((stand / "outputs").glob("DEMO_*"), key=lambda path: path.stat().st_mtime_ns)
+            version = folder.name
+    sys.modules.pop("steps", None)
+    injections = pd.read_parquet(folder / "injections.parquet")
+    assert set(injections["shape"]) == {"step"} and 0.2 < injections.recovered.mean() < 1.0
+    exec(python[0], {"folder": folder})
 
 
 def test_the_table_of_layers_is_that_of_the_linter() -> None:

@@ -61,6 +61,35 @@ def _compare(words: Words) -> int:
     return 0
 
 
+def _thresholds(words: Words) -> int:
+    from retriever.report.completeness import SearchResults, thresholds_of
+    from retriever.report.rate_text import thresholds_text
+    from retriever.report.versions import find_version
+
+    version = find_version(words.version, words.outputs)
+    print_result(
+        words,
+        {"version": version.name, "thresholds": thresholds_of(version, SearchResults.read(version))},
+        thresholds_text,
+    )
+    return 0
+
+
+def _rates(words: Words) -> int:
+    from retriever.report.completeness import SearchResults, rates_by
+    from retriever.report.rate_text import rates_text
+    from retriever.report.versions import find_version
+
+    version = find_version(words.version, words.outputs)
+    by = [word.strip() for word in words.by.split(",")]
+    if words.bins < 1:
+        raise ConfigError(f"--bins is {words.bins}; give one or more")
+    result = {"version": version.name, "by": by, "threshold": words.threshold}
+    result |= rates_by(SearchResults.read(version), by, words.bins, words.threshold)
+    print_result(words, result, rates_text)
+    return 0
+
+
 def _simulated(words: Words) -> int:
     from retriever.lightcurves import LightcurveSet
     from retriever.pipeline.regenerate import simulated_lightcurves, truth_agrees
@@ -123,6 +152,15 @@ def _version_words(parser: Parser) -> None:
     parser.add_argument("version", help="folder, name, or beginning of a name or hash")
 
 
+def _rates_words(parser: Parser) -> None:
+    _version_words(parser)
+    parser.add_argument(
+        "--by", default="snr", help="quantities with commas between: snr, amplitude, width, period, total_snr"
+    )
+    parser.add_argument("--bins", type=int, default=6, help="bins of each quantity (default 6)")
+    parser.add_argument("--threshold", type=float, default=0.0, help="least S/N of detections that count")
+
+
 def _simulated_words(parser: Parser) -> None:
     _version_words(parser)
     parser.add_argument("name", help="name of a source")
@@ -154,6 +192,20 @@ LOOKING = (
         example="compare DEMO_79ed DEMO_26ac\ncompare 'DEMO_*'",
         work=_compare,
         declare=_compare_words,
+    ),
+    Command(
+        name="thresholds",
+        help="show purity and completeness of a version by the least S/N of its detections",
+        example="thresholds DEMO_79ed",
+        work=_thresholds,
+        declare=_version_words,
+    ),
+    Command(
+        name="rates",
+        help="show completeness and rates of events of a version, with intervals",
+        example="rates DEMO_79ed\nrates DEMO_79ed --by amplitude,width --threshold 6",
+        work=_rates,
+        declare=_rates_words,
     ),
     Command(
         name="simulated",

@@ -61,7 +61,7 @@ class FlareFinder:
     snr_threshold: float = 3.0
     consecutive: int = 3
     sideband: float = 1.0
-    merge: float = 0.01
+    merge: float = 0.02
     gap: float = 0.1
     noise: str = "rescaled"
 

@@ -20,6 +20,7 @@ from retriever.identity import canonical_hash
 from retriever.lightcurves import LightcurveSet
 from retriever.outcome import Outcome
 from retriever.report.arrow import arrow_array, arrow_table
+from retriever.report.completeness import write_completeness
 from retriever.report.histograms import FreshCounts, write_histograms
 from retriever.report.parquet import write_parquet
 from retriever.schema import NUMPY_KINDS, Columns, Table
@@ -86,7 +87,7 @@ class Counted:
 
 def is_table(name: str) -> bool:
     """Whether a file of a version folder is one of its tables, which each run makes anew."""
-    return name == "histograms.nc" or name.endswith(".parquet")
+    return name in ("histograms.nc", "completeness.nc") or name.endswith(".parquet")
 
 
 def result_digest(folder: Path) -> str:
@@ -114,7 +115,9 @@ def write_tables(folder: Path, counted: Counted) -> bool:
     """
     state = _state_digest(counted)
     names = ["sources", "products", *(table.name for _, table in counted.exported)]
-    files = [*(f"{name}.parquet" for name in names), "histograms.nc", PLACES]
+    injects = any(table.name == "injections" for _, table in counted.exported)
+    derived = ["completeness.parquet", "thresholds.parquet", "completeness.nc"] if injects else []
+    files = [*(f"{name}.parquet" for name in names), "histograms.nc", *derived, PLACES]
     if _state_written(folder, files) == state:
         return False
     try:
@@ -129,6 +132,8 @@ def write_tables(folder: Path, counted: Counted) -> bool:
             counted.read_segment, counted.fresh,
         )  # fmt: skip
         write_parquet(folder / "products.parquet", _products(counted), {})
+        if derived:
+            write_completeness(folder)
         write_parquet(folder / PLACES, _places(counted), {}, {"retriever.state": state})
     except OSError as error:
         raise StoreError(

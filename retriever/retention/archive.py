@@ -39,7 +39,9 @@ _SEGMENT = re.compile(
     rf"(outputs/\.stages/[a-z][a-z0-9_]{{0,40}}/[0-9a-f]{{12}}|data/{_NAME}/{_NAME})"
     rf"/(RA\d{{3}}/RA[0-9.+-]{{12,14}}|[a-z]{{1,40}}/[A-Za-z0-9%+_ -]{{1,60}})_[0-9a-f]{{{DIGEST_CHARS}}}\.h5"
 )
-_TABLE = re.compile(r"(config\.yaml|version\.json|uncommitted\.patch|histograms\.nc|[a-z][a-z0-9_]{0,40}\.parquet)")
+_TABLE = re.compile(
+    r"(config\.yaml|version\.json|uncommitted\.patch|(histograms|completeness)\.nc|[a-z][a-z0-9_]{0,40}\.parquet)"
+)
 _OTHER = re.compile(r"(modules/[A-Za-z0-9_.]{1,200}\.py|runs/[0-9TZ]{16}-[0-9a-f]{6}/(summary\.json|log\.txt))")
 
 

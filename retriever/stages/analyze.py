@@ -19,7 +19,7 @@ from retriever.schema import Columns, Tables
 from retriever.scores import count_epochs, score_tables, score_tables_of_objects, with_scores
 from retriever.source import Source, SourceTable
 
-__all__ = ["analyze", "barycentric_peaks", "run", "search"]
+__all__ = ["analyze", "barycentric_peaks", "run", "search", "search_all"]
 
 
 def run(components: Components, batch: Batch) -> Made:
@@ -73,6 +73,27 @@ def barycentric_peaks(lightcurves: LightcurveSet, detections: Columns) -> Floats
         epoch = batch.offsets[place[row[here]]] + detections["peak"][here]
         bjd[here] = batch.columns["time"][epoch] + batch.columns["bjd_offset"][epoch] / 86400.0
     return bjd
+
+
+def search_all(
+    components: Components, sources: SourceTable, lightcurves: LightcurveSet
+) -> tuple[LightcurveSet, Columns]:
+    """Search the light curves of a batch; gives them with their scores, and the detections.
+
+    What is wrong with any source is raised.
+    """
+    if not len(lightcurves):
+        return lightcurves, columns_of_records(DETECTIONS, [])
+    result = search(components, sources, lightcurves)
+    if result is not None:
+        return result.lightcurves, result.detections
+    parts = (components["analysis"], components["quality"], components["finder"])
+    of_sources = enumerate(lightcurves.objects(len(sources)))
+    answers = [analyze(*parts, sources.source(k), own) if own else None for k, own in of_sources]
+    return (
+        LightcurveSet.of([answer.lightcurves if answer else () for answer in answers]),
+        columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in answers]),
+    )
 
 
 def _tables_of(result: AnalyzedBatch, lightcurves: LightcurveSet) -> Tables:

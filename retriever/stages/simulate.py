@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from retriever.arrays import Rows
 from retriever.attempt import Failure, attempt
 from retriever.batch import Batch, Components, Made, select_batch
-from retriever.detection import DETECTIONS, INJECTIONS, columns_of_records
+from retriever.detection import INJECTIONS, columns_of_records
 from retriever.digests import digest_rows
 from retriever.errors import ConfigError, DataError
 from retriever.identity import random_stream
@@ -18,7 +18,7 @@ from retriever.lightcurves import LightcurveSet, lightcurve_tables
 from retriever.ragged import ranges
 from retriever.schema import Columns
 from retriever.scores import with_scores
-from retriever.stages.analyze import analyze, search
+from retriever.stages.analyze import search_all
 from retriever.stages.detrend import detrend_all
 
 __all__ = ["judge", "run", "simulate"]
@@ -78,7 +78,7 @@ def simulate(components: Components, batch: Batch) -> tuple[LightcurveSet, Colum
             fresh, failures = detrend_all(components["detrend"], fresh)
             if failures:
                 raise DataError(next(iter(failures.values())).message)
-        scored, detections = _searched(components, batch, fresh)
+        scored, detections = search_all(components, batch.sources, fresh)
         kept = scored if trial == 0 else kept
         known = batch.inputs["detections"]["detections"]
         tables.append({**judge(injections, detections, known), "trial": np.full(injections["source"].size, trial)})
@@ -131,22 +131,6 @@ def _arranged(lightcurves: LightcurveSet, like: LightcurveSet) -> LightcurveSet:
         (of,) = {k for k, _ in parts}
         batches.append(lightcurves.batches[of].take(np.array([at for _, at in parts])))
     return LightcurveSet(source=like.source, batches=tuple(batches), members=like.members)
-
-
-def _searched(components: Components, batch: Batch, fresh: LightcurveSet) -> tuple[LightcurveSet, Columns]:
-    """The search of light curves with events: with scores, and the detections."""
-    if not len(fresh):
-        return fresh, columns_of_records(DETECTIONS, [])
-    result = search(components, batch.sources, fresh)
-    if result is not None:
-        return result.lightcurves, result.detections
-    parts = (components["analysis"], components["quality"], components["finder"])
-    of_sources = enumerate(fresh.objects(len(batch)))
-    answers = [analyze(*parts, batch.sources.source(k), own) if own else None for k, own in of_sources]
-    return (
-        LightcurveSet.of([answer.lightcurves if answer else () for answer in answers]),
-        columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in answers]),
-    )
 
 
 def _one_by_one(components: Components, batch: Batch, made: Made) -> tuple[LightcurveSet, Columns]:

@@ -135,7 +135,7 @@ ALL = ("analyze", "reduce", "simulate")
         ("interfaces.py", '"finder": "find"', '"finder": "found"', ()),
         ("statistics.py", "half = n // 2", "half = (n + 0) // 2", ALL),
         ("statistics.py", "GAUSSIAN_MAD = 1.48", "GAUSSIAN_MAD = 1.49", ALL),
-        ("statistics.py", "np.flatnonzero(~mask[:index])", "np.flatnonzero(~mask[: index + 0])", ("analyze",)),
+        ("noise.py", "core = 1.0 /", "core = 1.01 /", ("analyze",)),
         ("statistics.py", "return median(time[1:] - time[:-1])", "return -median(time[1:] - time[:-1])", ()),
         ("finders/peak.py", "snr_threshold: float = 5.0", "snr_threshold: float = 6.0", ("analyze",)),
         ("finders/peak.py", "frozen=True", "frozen=False", ("analyze",)),

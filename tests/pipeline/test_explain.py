@@ -17,7 +17,7 @@ NUMBERS = itertools.count()
 FINDER = Path(__file__).parents[2] / "retriever" / "finders" / "peak.py"
 
 
-STAGES = tuple(name for name in GRAPH.names if name != "detrend")  # nothing is detrended here
+STAGES = tuple(name for name in GRAPH.names if name not in ("detrend", "scramble"))  # neither is done here
 
 
 class Playground:

@@ -19,17 +19,18 @@ from retriever.pipeline.plan import derive as derive_all
 from retriever.pipeline.recipe import Recipe, Survey
 from retriever.quality.standard import StandardQuality
 from retriever.reducers.standard import StandardReducer
+from retriever.scramblers.standard import Scrambler
 from retriever.simulators.gaussian import GaussianSimulator
 from retriever.source import SourceTable
 from retriever.store.products import Products
 
 N = 12
-STAGES = tuple(name for name in GRAPH.names if name != "detrend")  # nothing is detrended here
+STAGES = tuple(name for name in GRAPH.names if name not in ("detrend", "scramble"))  # neither is done here
 RECIPE = Recipe(
     surveys={"demo": Survey(observatory=DemoObservatory(), reducer=StandardReducer())},
     search={
         "detrend": NoDetrending(), "quality": StandardQuality(), "finder": PeakFinder(),
-        "analysis": StandardAnalysis(), "simulator": GaussianSimulator(),
+        "analysis": StandardAnalysis(), "simulator": GaussianSimulator(), "scrambler": Scrambler(share=0.0),
     },
     seed=0, data=Path("data"), outputs=Path("outputs"),
 )  # fmt: skip

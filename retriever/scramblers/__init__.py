@@ -1,0 +1,1 @@
+"""What makes light curves without events, to count false alarms."""

@@ -1,0 +1,145 @@
+"""Completeness, purity and rates against numbers worked out by hand, tables of the literature, and theory."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+from retriever.errors import ConfigError
+from retriever.report.completeness import (
+    SearchResults,
+    completeness_by,
+    poisson_interval,
+    rates_by,
+    searched_days,
+    thresholds_of,
+    wilson_interval,
+    write_completeness,
+)
+from retriever.report.versions import VersionFolder
+from tests.helpers import version_folder
+
+
+def test_poisson_intervals_are_those_of_gehrels() -> None:
+    # Gehrels 1986, tables 1 and 2, 0.8413 one-sided
+    low, high = poisson_interval(np.array([0, 1, 2, 5, 10, 50]))
+    np.testing.assert_allclose(high, [1.841, 3.300, 4.638, 8.382, 14.27, 58.12], rtol=1e-3)
+    np.testing.assert_allclose(low[1:], [0.1727, 0.7079, 2.840, 6.891, 42.95], rtol=1e-3)
+    assert low[0] == 0
+
+
+def test_wilson_intervals_solve_their_equation() -> None:
+    low, high = wilson_interval(np.array([3, 0, 40]), np.array([10, 7, 40]), 0.9)
+    z = stats.norm.ppf(0.95)
+    for k, n, ends in zip((3, 0, 40), (10, 7, 40), zip(low, high, strict=True), strict=True):
+        for p in ends:
+            assert abs(k / n - p) == pytest.approx(z * np.sqrt(p * (1 - p) / n), abs=1e-9)
+    assert (low[1], high[2]) == (0.0, 1.0)
+    assert np.isnan(wilson_interval(np.array(0), np.array(0))[0])
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> VersionFolder:
+    """A version of two sources, whose numbers can be worked out by hand."""
+    folder = tmp_path / "outputs" / "X_1"
+    folder.mkdir(parents=True)
+    curves = [("a", 1, 0.0, 10.0), ("a", 2, 5.0, 20.0), ("a", 3, 100.0, 110.0), ("b", 1, 0.0, 4.0), ("b", 2, 1.0, 2.0)]
+    pd.DataFrame({
+        "source": [c[0] for c in curves], "observatory": "o", "number": [c[1] for c in curves],
+        "time_first": [c[2] for c in curves], "time_last": [c[3] for c in curves], "flux_median": 200.0,
+    }).to_parquet(folder / "lightcurves.parquet")  # fmt: skip
+    pd.DataFrame({
+        "source": ["a", "a", "b"], "observatory": "o", "lightcurve": [1, 3, 2], "snr": [6.0, -9.0, 7.2],
+        "amplitude": [20.0, -100.0, 40.0], "width": [1.0, 2.0, np.nan], "period": np.nan,
+    }).to_parquet(folder / "detections.parquet")  # fmt: skip
+    n = 12
+    pd.DataFrame({
+        "recovered": [True] * 6 + [False] * 6, "blended": [False] * 11 + [True], "n_epochs": [3] * 10 + [0, 3],
+        "found_snr": [5.5, 6.5, 7.5, 8.5, 9.5, -10.5] + [np.nan] * 6, "snr": [4.0] * 5 + [8.0] * 7,
+        "relative": np.linspace(0.1, 0.5, n), "width": 1.0, "period": np.nan, "total_snr": 10.0,
+    }).to_parquet(folder / "injections.parquet")  # fmt: skip
+    pd.DataFrame({"stage": ["analyze"] * 20 + ["scramble"] * 10, "outcome": "done"}).to_parquet(
+        folder / "products.parquet"
+    )
+    pd.DataFrame({"kind": ["flipped", "shuffled", "shuffled"], "snr": [-6.4, 5.1, 6.2]}).to_parquet(
+        folder / "false_alarms.parquet"
+    )
+    (folder / "version.json").write_text("{}")
+    return VersionFolder(folder)
+
+
+def test_searched_time_is_that_which_light_curves_span(small: VersionFolder) -> None:
+    assert searched_days(small) == pytest.approx(20 + 10 + 4)
+
+
+def test_completeness_and_rates_by_hand(small: VersionFolder) -> None:
+    results = SearchResults.read(small)
+    low, high = completeness_by(results, ["snr"], bins=2)
+    assert (low["injected"], low["observed"], low["recovered"]) == (5, 5, 5)
+    assert (high["injected"], high["observed"], high["recovered"]) == (6, 5, 1)  # one on no epoch; one was blended
+    assert (high["completeness"], high["efficiency"]) == (0.2, pytest.approx(1 / 6))
+    assert (low["snr_from"], low["snr_to"], high["snr_from"]) == pytest.approx((4.0, 32**0.5, 32**0.5))
+    assert (low["detections"], high["detections"]) == (0, 2)  # of |S/N| 6 and 7.2; 9 is above the last bin
+    (rate_low, rate_high) = rates_by(results, ["snr"], bins=2)["bins"]
+    assert rate_high["rate"] == pytest.approx(2 / (34 / 6))
+    assert rate_low["rate"] == 0 and rate_low["rate_high"] == pytest.approx(1.841 / 34, rel=1e-3)
+    assert rate_low["limit"] == pytest.approx(2.996 / 34, rel=1e-3)
+    # with a threshold of 7, three of the five faint ones are left
+    assert completeness_by(results, ["snr"], bins=2, threshold=7.0)[0]["completeness"] == pytest.approx(0.6)
+    # changes of flux by 0.1, 0.5 and 0.2 of the flux
+    assert [row["detections"] for row in completeness_by(results, ["amplitude"], bins=1)] == [2]
+    two = completeness_by(results, ["snr", "amplitude"], bins=2)
+    assert sum(row["injected"] for row in two) == 11
+    assert np.isnan(completeness_by(results, ["total_snr"], bins=1)[0]["detections"])
+
+
+def test_thresholds_by_hand(small: VersionFolder) -> None:
+    rows = {row["threshold"]: row for row in thresholds_of(small, SearchResults.read(small))}
+    assert min(rows) == 5.5
+    six = rows[6.0]
+    # ten of the twenty sources were scrambled
+    assert (six["detections"], six["flipped"], six["shuffled"]) == (3, 2.0, 2.0)
+    assert six["purity_flipped"] == pytest.approx(1 / 3)
+    assert six["completeness"] == pytest.approx(5 / 10)
+    assert rows[6.5]["purity_shuffled"] == 1.0 and rows[6.5]["detections"] == 2
+
+
+def test_files_hold_the_same_numbers(small: VersionFolder) -> None:
+    write_completeness(small.folder)
+    table = pd.read_parquet(small.folder / "completeness.parquet")
+    assert set(table.quantity) == {"snr", "amplitude", "width", "total_snr"}
+    assert table.source_days.unique().tolist() == [34.0]
+    with xr.open_dataset(small.folder / "completeness.nc") as data:
+        snr = table[table.quantity == "snr"]
+        np.testing.assert_array_equal(data.snr_completeness, snr.completeness)
+        thresholds = pd.read_parquet(small.folder / "thresholds.parquet")
+        np.testing.assert_array_equal(data.threshold_completeness, thresholds.completeness)
+
+
+def test_quantities_that_are_not_there_are_named(small: VersionFolder) -> None:
+    results = SearchResults.read(small)
+    with pytest.raises(ConfigError, match="there is no quantity 'ampliude'; did you mean 'amplitude'"):
+        completeness_by(results, ["ampliude"])
+    with pytest.raises(ConfigError, match="have no period"):
+        completeness_by(results, ["period"])
+
+
+def test_completeness_of_white_noise_is_that_of_theory(retriever, stand: Path) -> None:
+    # boxes with one epoch in them: the S/N is that put in plus a normal deviate
+    words = (
+        "catalog.size=60", "observatories.demo.epochs=1000", "simulator=box", "simulator.trials=25",
+        "simulator.width={kind: fixed, low: 0.7}", "simulator.photon_share=0", "simulator.amplitude={kind: uniform, low: 3, high: 7}",
+        "simulator.direction=brightening", "finder.direction=brightening", "observatories.demo.flares=0",
+    )  # fmt: skip
+    assert retriever("run", *words).code == 0
+    injections = pd.read_parquet(version_folder(stand / "outputs") / "injections.parquet")
+    one = injections[(injections.n_epochs == 1) & ~injections.blended]
+    assert len(one) > 300
+    for low in (3.0, 4.0, 5.0, 6.0):
+        some = one[(one.snr >= low) & (one.snr < low + 1)]
+        expected = stats.norm.sf(5.03 - some.snr).sum()  # S/N of 5 is 5.03 times a scatter from 1000 epochs
+        spread = np.sqrt((stats.norm.sf(5.03 - some.snr) * stats.norm.cdf(5.03 - some.snr)).sum())
+        assert abs(some.recovered.sum() - expected) < 4 * spread + 1
