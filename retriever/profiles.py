@@ -4,12 +4,13 @@ Times and full widths at half maximum are in one unit.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
 from retriever.arrays import Floats
 
-__all__ = ["PROFILES", "box", "flare", "gaussian", "next_width", "occultation", "trapezoid"]
+__all__ = ["PROFILES", "box", "core", "flare", "gaussian", "next_width", "occultation", "trapezoid"]
 
 Profile = Callable[[Floats, Floats], Floats]
 
@@ -76,6 +77,21 @@ PROFILES: Mapping[str, tuple[Profile, float, float]] = {
     "trapezoid": (trapezoid, -0.75, 0.75),
 }
 """Shapes by name, and where they begin and end, in full widths at half maximum."""
+
+
+@lru_cache
+def core(shape: str) -> tuple[float, float]:
+    """Where a shape is at least a quarter of its height, from its middle in full widths at half maximum.
+
+    Examples
+    --------
+    >>> core("box")
+    (-0.5, 0.5)
+    """
+    profile, begin, end = PROFILES[shape]
+    time = np.linspace(begin, end, 2001)
+    high = time[profile(time, np.array(1.0)) >= 0.25]
+    return float(high[0]), float(high[-1])
 
 
 def next_width(shape: str, overlap: float) -> float:

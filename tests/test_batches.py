@@ -13,6 +13,7 @@ from retriever.finders.bls import BLSFinder
 from retriever.finders.composite import CompositeFinder
 from retriever.finders.flare import FlareFinder
 from retriever.finders.lomb_scargle import LombScargleFinder
+from retriever.finders.matched_filter import MatchedFilter
 from retriever.finders.peak import PeakFinder
 from retriever.identity import random_stream
 from retriever.interfaces import Finder
@@ -208,6 +209,8 @@ def test_injection(sizes: list[list[int]], seed: int, kind: type, amplitude_in: 
 FINDERS = [
     FlareFinder(consecutive=2, gap=5.0), LombScargleFinder(fap_threshold=1.0, shortest=2.0),
     BLSFinder(sde_threshold=0.1, snr_threshold=0.1, shortest=3.0, durations=(1.0, 2.0)),
+    MatchedFilter(shortest=1.0, longest=10.0, snr_threshold=1.0),
+    MatchedFilter(shape="flare", shortest=0.5, longest=5.0, snr_threshold=1.0, direction="dip"),
     CompositeFinder(finders={"peak": PeakFinder(snr_threshold=3.0), "flare": FlareFinder(consecutive=1, gap=5.0)}),
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from retriever.finders.events import event_columns, find_in_one, no_events
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveBatch
 from retriever.noise import check_noise_model, epoch_noise, false_alarm_probability
-from retriever.profiles import PROFILES, next_width
+from retriever.profiles import PROFILES, core, next_width
 from retriever.ragged import ranges
 from retriever.schema import Columns
 from retriever.statistics import GAUSSIAN_MAD
@@ -31,6 +31,15 @@ _FILLED = 0.25
 _FEW = 500
 """Epochs at which a fit of width and time is made, at most twice as many."""
 
+_ROUNDING = 1e-6
+"""Steps by which an epoch at the very end of a template may lie beyond it."""
+
+_MARGIN = 0.25
+"""Widths before and after an event that still belong to it, for its width is known to so much."""
+
+_STEPS = 4
+"""Neighbours by which the width of an event may differ from that of its template."""
+
 _CENTERS = 5.0
 """Places within a width at which a template is tried on uneven sampling."""
 
@@ -43,8 +52,8 @@ class MatchedFilter:
     fluxes from their median, with weights w = 1 / noise². Its S/N is A √(Σ w p²). On even sampling the sums are taken
     at every epoch by FFT, with gaps of weight zero; on uneven sampling directly, at a fifth of a width. The S/N of each
     width is divided by its robust scatter over the light curve, if that is above 1, so that correlated noise does not
-    count as signal (Pont, Zucker & Queloz 2006, MNRAS 373, 231). The strongest template is an event; it masks what lies
-    within its width, then the next one is looked for.
+    count as signal (Pont, Zucker & Queloz 2006, MNRAS 373, 231). The strongest template is an event; it masks all
+    that it overlaps, then the next one is looked for.
 
     Parameters
     ----------
@@ -129,6 +138,7 @@ class MatchedFilter:
     def _events(self, trial: "_Trial", best: "_Best", widths: Floats, epochs: Rows) -> list[dict[str, Any]]:
         height = _height(best.snr, self.direction).copy()
         events: list[dict[str, Any]] = []
+        _, profile_begin, profile_end = PROFILES[self.shape]
         while len(events) < self.max_events:
             at = int(np.argmax(height))
             if not height[at] >= self.snr_threshold:
@@ -148,7 +158,12 @@ class MatchedFilter:
                     np.array(snr), np.array(trial.time.size * widths.size), two_sided=self.direction == "both"
                 )),
             })  # fmt: skip
-            height[np.abs(best.center - at_center) <= of_template + 0.5 * widths[best.template]] = -np.inf
+            begin = min(center, at_center) + (profile_begin - _MARGIN) * width
+            end = max(center, at_center) + (profile_end + _MARGIN) * width
+            before, after = core(self.shape)
+            of_others = widths[best.template]
+            overlaps = (best.center + before * of_others <= end) & (best.center + after * of_others >= begin)
+            height[overlaps] = -np.inf
         return events
 
 
@@ -284,8 +299,8 @@ class _Grid:
         """Σ w d p and Σ w p² at each cell."""
         from scipy.fft import irfft, rfft
 
-        before = min(int(np.ceil(-self._begin * width / self._step)), self._n - 1)
-        after = min(int(np.ceil(self._end * width / self._step)), self._n - 1)
+        before = min(int(-self._begin * width / self._step + _ROUNDING), self._n - 1)
+        after = min(int(self._end * width / self._step + _ROUNDING), self._n - 1)
         places = np.arange(-before, after + 1)
         heights = self._profile(np.asarray(places * self._step, np.float64), np.array(width))
         kernel = np.zeros(self._size)
@@ -297,14 +312,24 @@ class _Grid:
 
 
 def _refined(trial: _Trial, shape: str, width: float, center: float, overlap: float) -> tuple[float, float]:
-    """Width and center of the highest S/N between a template and its neighbours in the bank."""
+    """Width and center of the highest S/N near a template, with the noise of single epochs alone."""
+    for _ in range(_STEPS):
+        width, center, is_inside = _refined_once(trial, shape, width, center, overlap)
+        if is_inside:
+            break
+    return width, center
+
+
+def _refined_once(trial: _Trial, shape: str, width: float, center: float, overlap: float) -> tuple[float, float, bool]:
+    """Width and center of the highest S/N between a template and its neighbours; whether the width is between them."""
     profile, begin, end = PROFILES[shape]
     ratio = float(next_width(shape, overlap) ** 2)
     near = np.flatnonzero(
         (trial.time >= center + (begin - 0.5) * ratio * width) & (trial.time <= center + (end + 0.5) * ratio * width)
     )
     near = near[:: max(near.size // _FEW, 1)]
-    grid = np.meshgrid(width * np.geomspace(1 / ratio, ratio, 21), width * np.linspace(-0.4, 0.4, 21))
+    relative = np.geomspace(1 / ratio, ratio, 21)
+    grid = np.meshgrid(width * relative, width * np.linspace(-0.4, 0.4, 21))
     widths, shifts = (np.asarray(np.ravel(values), np.float64) for values in grid)
     distance = trial.time[near] - center - shifts[:, None]
     heights = profile(distance, widths[:, None])
@@ -313,7 +338,9 @@ def _refined(trial: _Trial, shape: str, width: float, center: float, overlap: fl
     snr = np.abs(weighted @ trial.deviation[near]) / np.sqrt(np.where(power > 0, power, np.inf))
     # where sampling does not tell widths and times apart they are equally likely, and their mean is taken
     best = np.flatnonzero(snr >= snr.max() * (1.0 - 1e-9))
-    return float(np.mean(widths[best])), float(center + np.mean(shifts[best]))
+    column = best % relative.size
+    is_inside = bool(((column > 0) & (column < relative.size - 1)).any())
+    return float(np.mean(widths[best])), float(center + np.mean(shifts[best])), is_inside
 
 
 def _fit(trial: _Trial, shape: str, width: float, center: float) -> tuple[float, float]:
