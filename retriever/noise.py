@@ -28,7 +28,7 @@ from retriever.errors import ConfigError
 from retriever.statistics import blocks_of_items, ragged_medians
 
 __all__ = ["MIN_EPOCHS", "NOISE_MODELS", "check_noise_model", "epoch_noise", "false_alarm_probability",
-           "normal_equivalent", "scores_of_epochs"]  # fmt: skip
+           "joint_significance", "normal_equivalent", "scores_of_epochs"]  # fmt: skip
 
 NOISE_MODELS = ("rescaled", "scatter", "errors", "jitter")
 
@@ -294,3 +294,38 @@ def false_alarm_probability(snr: Array, n_trials: Array, *, two_sided: bool = Tr
     height = np.abs(snr) if two_sided else np.asarray(snr)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(-np.expm1(np.asarray(n_trials) * np.log1p(-(1 + two_sided) * ndtr(-height))))
+
+
+def joint_significance(snr: Floats, fap_of_strongest: float, n_observed: int) -> tuple[float, float]:
+    """S/N and false-alarm probability of an event that several independent light curves have.
+
+    Fisher's method: with the probabilities p of noise, -2 Σ ln p has a chi-square distribution with two degrees of
+    freedom for each light curve. The number of trials is that of the most significant detection.
+
+    Parameters
+    ----------
+    snr
+        Of the most significant detection of each light curve that has one, in standard normal deviates.
+    fap_of_strongest
+        False-alarm probability of the most significant of them.
+    n_observed
+        Light curves that could have seen the event; for those without a detection p is 1.
+
+    Examples
+    --------
+    >>> [round(joint_significance(np.array([4.0, -4.0]), 0.01, n)[0], 2) for n in (2, 4)]
+    [5.23, 4.51]
+    >>> round(joint_significance(np.array([4.0]), 0.01, 1)[0], 6)
+    4.0
+    """
+    from scipy.special import gammaln, log_ndtr, logsumexp, ndtri_exp
+
+    each = np.log(2.0) + log_ndtr(-np.abs(snr))
+    half = -float(np.sum(each))
+    power = np.arange(n_observed)
+    joint = min(-half + float(logsumexp(power * np.log(half) - gammaln(power + 1))), -1e-12)
+    if not fap_of_strongest > 0:
+        return -float(ndtri_exp(joint - np.log(2.0))), fap_of_strongest
+    n_trials = max(float(np.log1p(-min(fap_of_strongest, 1 - 1e-16)) / np.log1p(-np.exp(np.min(each)))), 1.0)
+    fap = float(-np.expm1(n_trials * np.log1p(-np.exp(joint))))
+    return -float(ndtri_exp(joint - np.log(2.0))), fap

@@ -14,6 +14,7 @@ import numpy as np
 from retriever.errors import ConfigError, StoreError
 from retriever.graph import GRAPH
 from retriever.identity import canonical_hash
+from retriever.report.arrow import numpy_array
 from retriever.report.parameters import flat_parameters
 from retriever.schema import REQUIRED, Columns
 
@@ -109,7 +110,7 @@ class VersionFolder:
             wanted = [column for column in columns if column in known] if columns is not None else None
             table = file.read(columns=wanted)
             n = file.metadata.num_rows
-        arrays = {key: table[key].to_numpy() for key in table.column_names}
+        arrays = {key: numpy_array(table[key]) for key in table.column_names}
         return {**arrays, **declared_defaults(name, columns, arrays, n)}
 
     @property
