@@ -132,6 +132,8 @@ def _read_csv(file: File, path: Path, columns: Columns) -> RawTable:
     as_text = {f.name: pa.string() for f in table.schema if pa.types.is_temporal(f.type)}
     if _ODD_INTEGER.search(data, start):
         as_text |= _not_quite_integers(table, body, options)
+    if _LONG_INTEGER.search(data, start):
+        as_text |= _too_long_integers(table, body, options)
     if as_text:  # dates, hexadecimal numbers and those with leading zeros are kept as they were written
         convert = csv.ConvertOptions(column_types=as_text, null_values=_MISSING)
         table = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
@@ -143,6 +145,30 @@ _MISSING = ["", "null", "NULL", "N/A", "NA", "#N/A"]
 
 _ODD_INTEGER = re.compile(rb"(?:^|[,\t\n\"])[+-]?0[0-9xX]")
 """Where a number may begin that Arrow would take for an integer, and that would not be written so again."""
+
+
+_LONG_INTEGER = re.compile(rb"(?:^|[,\t\n\"])[0-9]{19,}(?:[,\t\r\n\"]|$)")
+"""What may be an integer beyond 2^63, which Arrow would take for a floating-point number."""
+
+
+def _too_long_integers(table: "pa.Table", body: "pa.Buffer", options: dict[str, object]) -> dict[str, object]:
+    """Columns of integers, some of them beyond 2^63, which are kept as text since no number holds them exactly."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import csv
+
+    floats = {f.name: pa.string() for f in table.schema if pa.types.is_floating(f.type)}
+    if not floats:
+        return {}
+    convert = csv.ConvertOptions(
+        column_types=floats, include_columns=list(floats), strings_can_be_null=True, null_values=_MISSING
+    )
+    written = csv.read_csv(pa.BufferReader(body), convert_options=convert, **options)
+    return {
+        name: pa.string()
+        for name in floats
+        if pc.all(pc.match_substring_regex(written.column(name), "^[0-9]+$")).as_py()
+    }
 
 
 def _not_quite_integers(table: "pa.Table", body: "pa.Buffer", options: dict[str, object]) -> dict[str, object]:

@@ -314,7 +314,7 @@ def joint_significance(snr: Floats, fap_of_strongest: float, n_observed: int) ->
     Examples
     --------
     >>> [round(joint_significance(np.array([4.0, -4.0]), 0.01, n)[0], 2) for n in (2, 4)]
-    [5.23, 4.51]
+    [5.36, 4.54]
     >>> round(joint_significance(np.array([4.0]), 0.01, 1)[0], 6)
     4.0
     """

@@ -141,6 +141,7 @@ def test_a_component_that_breaks_fails_its_sources_and_no_more(retriever, stand)
     sys.modules.pop("my_finder")
 
 
+@pytest.mark.slow
 def test_a_comment_in_an_own_class_recomputes_nothing_and_a_line_does(stand) -> None:
     command = [sys.executable, "-m", "retriever.cli", "run", *SMALL, "--config-dir", "conf", "finder=mine"]
     write_own_finder(stand, "return {}, ()")

@@ -421,6 +421,7 @@ def test_a_saved_version_runs_again_and_tells_what_differs(retriever, stand, two
     assert retriever("run", "--from").code == 2
 
 
+@pytest.mark.slow
 def test_a_saved_version_takes_choices_of_groups(retriever, stand) -> None:
     (stand / "conf" / "finder").mkdir(parents=True)
     (stand / "conf" / "finder" / "mine.yaml").write_text("defaults: [peak, _self_]\nmax_events: 3\n")

@@ -106,6 +106,7 @@ def rows_of(version: str, table: str, source: str) -> list[dict]:
     return frame[frame.source == source].to_dict("records")
 
 
+@pytest.mark.slow
 def test_outputs_of_before_are_made_by_the_installed_wheel(former) -> None:
     ask = (
         "import retriever, retriever.config, retriever.pipeline.version as version\n"
@@ -241,6 +242,7 @@ def test_nothing_is_said_of_formats_where_there_is_no_former_one(retriever, stan
 # ---- a column more ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_column_with_a_default_leaves_earlier_outputs_usable(retriever, stand) -> None:
     assert retriever("run", "catalog.size=200", "executor.batch_size=50").code == 0
     (version,) = (path.parent.name for path in Path("outputs").glob("DEMO_*/version.json"))

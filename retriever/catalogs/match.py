@@ -82,14 +82,19 @@ class Matches:
         Row numbers.
     distance
         In arcsec.
+    n_shared
+        Rows of the first catalog whose nearest row of the second is nearest to more than one of them.
     """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     distance: Floats
+    n_shared: int = 0
 
 
-def match(first: SourceTable, second: SourceTable, radius_arcsec: float, year: float = 2000.0) -> Matches:
+def match(
+    first: SourceTable, second: SourceTable, radius_arcsec: float, year: float = 2000.0, *, mutual: bool = True
+) -> Matches:
     """The nearest row of a second catalog for each row of a first one, where there is one within a radius.
 
     Parameters
@@ -100,14 +105,18 @@ def match(first: SourceTable, second: SourceTable, radius_arcsec: float, year: f
         Largest distance.
     year
         Julian year at which places are compared.
+    mutual
+        Whether the row of the first catalog must also be the nearest to that of the second.
 
     Examples
     --------
-    >>> a = SourceTable.from_columns(name=["A", "B"], ra=[10.0, 20.0], dec=[0.0, 0.0])
-    >>> b = SourceTable.from_columns(name=["X"], ra=[20.0001], dec=[0.0])
-    >>> matches = match(a, b, 1.0)
-    >>> matches.first.tolist(), matches.second.tolist(), matches.distance.round(2).tolist()
-    ([1], [0], [0.36])
+    >>> a = SourceTable.from_columns(name=["A", "B", "C"], ra=[10.0, 20.0, 20.0002], dec=[0.0, 0.0, 0.0])
+    >>> b = SourceTable.from_columns(name=["X"], ra=[20.0001], dec=[0.00001])
+    >>> matches = match(a, b, 1.0, mutual=False)
+    >>> matches.first.tolist(), matches.second.tolist(), matches.distance.round(2).tolist(), matches.n_shared
+    ([1, 2], [0, 0], [0.36, 0.36], 2)
+    >>> len(match(a, b, 1.0).first)
+    1
     """
     from astropy import units
     from astropy.coordinates import SkyCoord
@@ -116,4 +125,10 @@ def match(first: SourceTable, second: SourceTable, radius_arcsec: float, year: f
     index, separation, _ = places[0].match_to_catalog_sky(places[1])
     distance = np.asarray(separation.arcsec)
     near = np.flatnonzero(distance <= radius_arcsec)
-    return Matches(first=near, second=np.asarray(index)[near].astype(np.int64), distance=distance[near])
+    partner = np.asarray(index)[near].astype(np.int64)
+    n_shared = int(np.count_nonzero(np.bincount(partner, minlength=len(second))[partner] > 1))
+    if mutual:
+        back = np.asarray(places[1].match_to_catalog_sky(places[0])[0])
+        is_mutual = back[partner] == near
+        near, partner = near[is_mutual], partner[is_mutual]
+    return Matches(first=near, second=partner, distance=distance[near], n_shared=n_shared)

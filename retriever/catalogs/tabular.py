@@ -141,7 +141,7 @@ class TableCatalog(ABC):
             raise CatalogError(f"{where} has no sources; give it at least one row with a name, ra and dec")
         columns = _taken(columns, kept, known.size)
         skipped = int(known.size - kept.size)
-        return self._sources(columns, ra[kept], dec[kept], magnitudes, skipped, loaded)
+        return self._sources(columns, chosen[kept], ra[kept], dec[kept], magnitudes, skipped, loaded)
 
     def _chosen(self, columns: Mapping[str, Array], n: int, where: str) -> NDArray[np.int64]:
         rows = np.arange(n)
@@ -156,6 +156,7 @@ class TableCatalog(ABC):
     def _sources(
         self,
         table: dict[str, Array],
+        rows: NDArray[np.int64],
         ra: Floats,
         dec: Floats,
         magnitudes: list[Magnitude],
@@ -168,29 +169,52 @@ class TableCatalog(ABC):
             for key in ("pmra", "pmdec", "parallax", "epoch")
             if getattr(names, key)
         }
-        numbers.setdefault("epoch", np.full(ra.size, self.epoch))
+        notes = list(loaded.notes)
+        numbers["epoch"] = self._epochs(numbers.get("epoch"), ra.size, where, notes)
         if self.frame != "icrs":
             ra, dec = _to_icrs(ra, dec, self.frame)
             if "pmra" in numbers:
                 raise CatalogError("catalog.frame: proper motions are taken in ICRS only; leave their columns out")
         ra = np.where(ra == 360.0, 0.0, ra)
-        photometry = _preferred(table, magnitudes, ra.size, where)
+        photometry = _preferred(table, magnitudes, ra.size, where, notes)
         extra = {name: np.ma.filled(table[name], _blank(table[name])) for name in names.extra}
-        named = _texts(table[names.name])
+        named = _names(table[names.name], names.name, rows, where)
         aliases = [_texts(table[name]).tolist() for name in names.aliases]
         table.clear()
         return SourceTable.from_columns(
             name=named,
             ra=ra,
             dec=dec,
-            aliases=[tuple(alias for alias in row if alias) for row in zip(*aliases, strict=True)],
+            aliases=[
+                tuple(alias for alias in row if alias.casefold() not in _NO_NAME) for row in zip(*aliases, strict=True)
+            ],
             extra=extra,
             skipped={"no position": missing} if missing else {},
-            notes=loaded.notes,
+            notes=tuple(notes),
             reference=loaded.reference,
             **numbers,
             **photometry,
         )
+
+    def _epochs(self, epoch: Floats | None, n: int, where: str, notes: list[str]) -> Floats:
+        """Julian years of the positions: of the column, or `epoch` where that says nothing."""
+        if epoch is None:
+            return np.full(n, self.epoch)
+        unknown = np.isnan(epoch)
+        if unknown.any():
+            count = int(np.count_nonzero(unknown))
+            notes.append(
+                f"{count} row(s) have no {self.columns.epoch}; that of catalog.epoch, {self.epoch:g}, is taken"
+            )
+            epoch = np.where(unknown, self.epoch, epoch)
+        wrong = ~((epoch >= _YEARS[0]) & (epoch <= _YEARS[1]))
+        if wrong.any():
+            value = float(epoch[np.argmax(wrong)])
+            raise CatalogError(
+                f"{where}: column {self.columns.epoch!r} holds {value:.10g}, which is no Julian year such as 2016.0"
+                f"{_year_of(value)}; convert the column, or give the year of all rows in catalog.epoch"
+            )
+        return epoch
 
     def _ordered_magnitudes(self) -> list[Magnitude]:
         if self.preferred and self.preferred not in self.magnitudes:
@@ -208,12 +232,60 @@ class TableCatalog(ABC):
         return [name for name in wanted if name]
 
 
-def _preferred(table: Mapping[str, Array], magnitudes: list[Magnitude], n: int, where: str) -> dict[str, object]:
+_YEARS = (1800.0, 2200.0)
+"""Julian years that positions may be of."""
+
+_NO_NAME = frozenset(("", "nan", "none", "null", "--", "<na>"))
+"""What stands for a name that is missing, in lower case."""
+
+_NO_MAGNITUDE = 60.0
+"""Magnitudes beyond this, such as 99.99 or -999, stand for an unknown one."""
+
+
+def _year_of(value: float) -> str:
+    """What a number that is no year may be."""
+    for word, zero in (("MJD", 51544.5), ("JD", 2451545.0)):
+        year = 2000.0 + (value - zero) / 365.25
+        if _YEARS[0] <= year <= _YEARS[1]:
+            return f" (if it is a {word}, the year is {year:.2f})"
+    return ""
+
+
+def _names(column: Array, name: str, rows: NDArray[np.int64], where: str) -> NDArray[np.str_]:
+    if column.dtype.kind == "f":
+        data = np.ma.getdata(column)
+        if (np.abs(data[np.isfinite(data)]) >= 2.0**53).any():
+            raise CatalogError(
+                f"{where}: column {name!r} was read as floating-point numbers, which do not hold ids of 16 digits or "
+                "more exactly; write them as integers without missing values, or as text"
+            )
+    texts = _texts(column)
+    short = np.flatnonzero(np.char.str_len(texts) <= max(map(len, _NO_NAME)))
+    blank = [
+        row for row, text in zip(short.tolist(), texts[short].tolist(), strict=True) if text.casefold() in _NO_NAME
+    ]
+    if blank:
+        raise CatalogError(
+            f"{where}: {len(blank)} row(s) have no name in column {name!r}, the first is row {int(rows[blank[0]])}; "
+            "name every source"
+        )
+    return texts
+
+
+def _preferred(
+    table: Mapping[str, Array], magnitudes: list[Magnitude], n: int, where: str, notes: list[str]
+) -> dict[str, object]:
     mag, mag_err, band = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, "U1")
     for magnitude in magnitudes:
         if not magnitude.mag:
             continue
         values = _floats(table[magnitude.mag], magnitude.mag, where)
+        sentinel = np.abs(values) > _NO_MAGNITUDE
+        if sentinel.any():
+            count = int(np.count_nonzero(sentinel))
+            value = float(values[np.argmax(sentinel)])
+            notes.append(f"{count} value(s) of {magnitude.mag}, such as {value:g}, stand for unknown magnitudes")
+            values = np.where(sentinel, np.nan, values)
         here = np.isnan(mag) & np.isfinite(values)
         mag[here] = values[here]
         if magnitude.mag_err:
@@ -238,11 +310,21 @@ def _taken(columns: Mapping[str, Array], rows: NDArray[np.int64], n: int) -> dic
 
 
 def _texts(column: Array) -> NDArray[np.str_]:
+    """Text of each value, "" for what is missing; whole numbers are written as integers."""
+    if column.dtype.kind not in "US":
+        data, missing = np.ma.getdata(column), np.ma.getmaskarray(column)
+        if data.dtype.kind == "f":
+            missing = missing | np.isnan(data)
+            whole = np.isfinite(data) & (np.floor(data) == data) & (np.abs(data) < 2.0**53)
+            values = [int(value) if is_whole else value for value, is_whole in zip(data.tolist(), whole, strict=True)]
+        else:
+            values = data.tolist()
+        if not missing.any():
+            return np.array([str(value) for value in values], np.str_)
+        return np.array(["" if gone else str(value) for value, gone in zip(values, missing, strict=True)], np.str_)
     filled = np.ma.filled(column, _blank(column)) if np.ma.isMaskedArray(column) else column
     if filled.dtype.kind == "S":
         filled = np.char.decode(filled, "utf-8")
-    if filled.dtype.kind != "U":
-        return np.array([str(value) for value in filled.tolist()], np.str_)
     texts: NDArray[np.str_] = filled
     for first in range(0, texts.size, _TEXTS_AT_ONCE):
         piece = slice(first, first + _TEXTS_AT_ONCE)

@@ -3,6 +3,7 @@
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }  # fmt: skip
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "abs": np.abs, "sqrt": np.sqrt, "log10": np.log10, "isnan": np.isnan, "sin": np.sin, "cos": np.cos,
+    "abs": np.abs, "sqrt": np.sqrt, "log10": np.log10, "sin": np.sin, "cos": np.cos,
     "radians": np.radians,
 }  # fmt: skip
 
@@ -42,8 +43,19 @@ def columns_in(expression: str) -> list[str]:
     return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Values, and which of them are missing."""
+
+    values: Any
+    missing: Any
+
+
 def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray[np.bool_]:
-    """Rows that fulfil an expression; rows with a missing value do not.
+    """Rows that fulfil an expression.
+
+    NaN, nulls, masked values and blank text are missing. As in SQL, a comparison with a missing value is neither true
+    nor false, and so is its negation; such rows are not taken. ``isnan(column)`` or ``isnull(column)`` asks for them.
 
     Raises
     ------
@@ -54,18 +66,29 @@ def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray
     --------
     >>> rows_where("mag < 17", {"mag": np.array([16.0, 18.0, np.nan])}, 3).tolist()
     [True, False, False]
+    >>> rows_where("not mag < 17", {"mag": np.array([16.0, 18.0, np.nan])}, 3).tolist()
+    [False, True, False]
     """
     tree = _parsed(expression)
-    known = {name: np.ma.getdata(columns[name]) for name in columns_in(expression) if name in columns}
+    known = {name: _with_missing(columns[name]) for name in columns_in(expression) if name in columns}
     with np.errstate(all="ignore"):
         try:
-            fulfilled = np.broadcast_to(np.asarray(_value(tree.body, known, expression)), n)
+            answer = _value(tree.body, known, expression)
         except (TypeError, ValueError, np.exceptions.DTypePromotionError) as error:
             raise CatalogError(f"catalog.where is {expression!r}, which cannot be computed: {error}") from error
-    if fulfilled.dtype != np.bool_:
+    values = np.asarray(answer.values)
+    if values.dtype != np.bool_:
         raise CatalogError(f"catalog.where is {expression!r}, which is no condition; write one as in Gmag < 17")
-    missing = [np.ma.getmaskarray(columns[name]) for name in known if np.ma.isMaskedArray(columns[name])]
-    return fulfilled & ~np.logical_or.reduce(missing) if missing else fulfilled
+    return np.array(np.broadcast_to(values & ~np.asarray(answer.missing), n))
+
+
+def _with_missing(column: Array) -> _Known:
+    data, missing = np.ma.getdata(column), np.ma.getmaskarray(column)
+    if data.dtype.kind == "f":
+        missing = missing | np.isnan(data)
+    elif data.dtype.kind in "US":
+        missing = missing | (np.char.str_len(data) == 0)
+    return _Known(data, missing)
 
 
 def _parsed(expression: str) -> ast.Expression:
@@ -77,39 +100,64 @@ def _parsed(expression: str) -> ast.Expression:
         ) from error
 
 
-def _value(node: ast.expr, columns: Mapping[str, Array], expression: str) -> Any:
-    def value(inner: ast.expr) -> Any:
+def _value(node: ast.expr, columns: Mapping[str, _Known], expression: str) -> _Known:
+    def value(inner: ast.expr) -> _Known:
         return _value(inner, columns, expression)
 
     match node:
+        case ast.Constant(value=""):
+            raise CatalogError(f"catalog.where is {expression!r}; blank text is missing, ask with isnull(column)")
         case ast.Constant(value=(bool() | int() | float() | str()) as constant):
-            return constant
+            return _Known(constant, False)
         case ast.Name(id=name) if name in columns:
             return columns[name]
         case ast.BoolOp(op=ast.And(), values=parts):
-            return np.logical_and.reduce(np.broadcast_arrays(*map(value, parts)))
+            return _all([value(part) for part in parts])
         case ast.BoolOp(op=ast.Or(), values=parts):
-            return np.logical_or.reduce(np.broadcast_arrays(*map(value, parts)))
+            return _negated(_all([_negated(value(part)) for part in parts]))
         case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=part):
-            return ~np.asarray(value(part), np.bool_)
+            return _negated(value(part))
         case ast.UnaryOp(op=ast.USub(), operand=part):
-            return -value(part)
+            operand = value(part)
+            return _Known(-operand.values, operand.missing)
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:
-            return _BINARY[type(sign)](value(left), value(right))
+            return _applied(_BINARY[type(sign)], value(left), value(right))
+        case ast.Compare(left=left, ops=signs, comparators=others) if _is_in(signs):
+            one = value(left)
+            member = _Known(np.isin(one.values, _listed(others[0], expression)), one.missing)
+            return _negated(member) if isinstance(signs[0], ast.NotIn) else member
         case ast.Compare(left=left, ops=signs, comparators=others):
-            sides = [value(left), *map(value, others)] if not _is_in(signs) else [value(left)]
-            if _is_in(signs):
-                is_member = np.isin(sides[0], _listed(others[0], expression))
-                return ~is_member if isinstance(signs[0], ast.NotIn) else is_member
+            sides = [value(left), *map(value, others)]
             pairs = zip(signs, sides[:-1], sides[1:], strict=True)
-            return np.logical_and.reduce([np.asarray(_COMPARE[type(sign)](a, b)) for sign, a, b in pairs])
+            return _all([_applied(_COMPARE[type(sign)], a, b) for sign, a, b in pairs])
+        case ast.Call(func=ast.Name(id="isnan" | "isnull"), args=[argument], keywords=[]):
+            return _Known(np.asarray(value(argument).missing), False)
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
-            return _FUNCTIONS[name](value(argument))
+            operand = value(argument)
+            result = _FUNCTIONS[name](operand.values)
+            return _Known(result, operand.missing | np.isnan(result))
         case ast.Call(func=ast.Name(id=name)):
-            raise CatalogError(f"catalog.where has {name}(...){nearest(name, _FUNCTIONS)}")
+            raise CatalogError(f"catalog.where has {name}(...){nearest(name, (*_FUNCTIONS, 'isnan', 'isnull'))}")
     raise CatalogError(
         f"catalog.where has {ast.unparse(node)!r}; it may have columns, numbers, text, comparisons, and, or, not, in"
     )
+
+
+def _applied(operation: Callable[[Any, Any], Any], one: _Known, other: _Known) -> _Known:
+    return _Known(operation(one.values, other.values), one.missing | np.asarray(other.missing))
+
+
+def _negated(part: _Known) -> _Known:
+    return _Known(~np.asarray(part.values, np.bool_), part.missing)
+
+
+def _all(parts: list[_Known]) -> _Known:
+    """Whether all are true; missing where none is false but one is missing."""
+    values = [np.asarray(part.values, np.bool_) for part in parts]
+    missing = [np.asarray(part.missing) for part in parts]
+    is_false = np.logical_or.reduce(np.broadcast_arrays(*(~v & ~m for v, m in zip(values, missing, strict=True))))
+    is_missing = np.logical_or.reduce(np.broadcast_arrays(*missing)) & ~is_false
+    return _Known(~is_false & ~is_missing, is_missing)
 
 
 def _is_in(signs: list[ast.cmpop]) -> bool:

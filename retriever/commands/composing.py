@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from retriever.commands.command import Command, Parser, Words, declare_json, print_result
@@ -76,6 +77,7 @@ def _catalog_words(parser: Parser) -> None:
     parser.add_argument("what", nargs="?", help='for query a name or "RA DEC"; for match a table with name, ra, dec')
     parser.add_argument("--radius", type=float, default=5.0, help="arcsec (default 5)")
     parser.add_argument("--epoch", type=float, default=2000.0, help="Julian year to compare places at (default 2000)")
+    parser.add_argument("--all", action="store_true", help="for match: also sources that are not the nearest one")
 
 
 def _catalog(config: Config, words: Words) -> Done:
@@ -87,8 +89,13 @@ def _catalog(config: Config, words: Words) -> Done:
         return 0, ""
     if not words.what:
         raise ConfigError(f"catalog {words.action} needs a name, a place or a file; see retriever catalog --help")
-    rows = catalog.query if words.action == "query" else catalog.matches
-    print_result(words, rows(sources, words.what, words.radius, words.epoch), catalog.rows_text)
+    if words.action == "query":
+        rows, note = catalog.query(sources, words.what, words.radius, words.epoch), ""
+    else:
+        rows, note = catalog.matches(sources, words.what, words.radius, words.epoch, mutual=not words.all)
+    print_result(words, rows, catalog.rows_text)
+    if note:
+        print(note, file=sys.stderr)
     return 0, ""
 
 

@@ -78,16 +78,28 @@ def query(sources: SourceTable, what: str, radius_arcsec: float, year: float) ->
     return [_row(sources, row)]
 
 
-def matches(sources: SourceTable, path: str, radius_arcsec: float, year: float) -> list[dict[str, object]]:
-    """For each source of the catalog the nearest row of a table (columns name, ra, dec), where one is near enough."""
+def matches(
+    sources: SourceTable, path: str, radius_arcsec: float, year: float, *, mutual: bool
+) -> tuple[list[dict[str, object]], str]:
+    """For each source of the catalog the nearest row of a table (columns name, ra, dec), where one is near enough.
+
+    Returns
+    -------
+    rows, note
+        The pairs, and a sentence on sources that share a partner; "" where none do.
+    """
     if not Path(path).exists():
         raise CatalogError(f"there is no file {path}; give a table with the columns name, ra and dec")
     other = FileCatalog(path=path).load()
-    matched = match(sources, other, radius_arcsec, year)
-    return [
+    matched = match(sources, other, radius_arcsec, year, mutual=mutual)
+    rows = [
         {"name": str(sources.name[a]), "other": str(other.name[b]), "distance_arcsec": round(d, 3)}
         for a, b, d in zip(matched.first.tolist(), matched.second.tolist(), matched.distance.tolist(), strict=True)
     ]
+    if not matched.n_shared:
+        return rows, ""
+    rest = "only the nearest of them is given; --all gives the others" if mutual else "all of them are given"
+    return rows, f"{matched.n_shared} sources share a row of the table with another source; {rest}"
 
 
 def rows_text(rows: list[dict[str, object]]) -> str:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import Table
 
@@ -55,12 +56,70 @@ def test_looked_up_where_one_stands_then_in_catalogs_then_among_samples(stand: P
         ("name,ra,dec\na,12:30:00,2\n", "text where numbers"),
         ("name,ra,dec\na,1,2\na,1,2\n", "more than once"),
         ("", "empty"),
+        ("name,ra,dec\na,1,2\n,3,4\n,5,6\n", r"c\.csv: 2 row\(s\) have no name in column 'name', the first is row 1"),
+        ("name,ra,dec\n7,1,2\n,3,4\n", "have no name"),
+        ("name,ra,dec\nNaN,1,2\n", "have no name"),
+        ("name,ra,dec\n1.5e17,1,2\n", "16 digits"),
     ],
 )
 def test_bad_catalogs_get_a_clear_answer(stand: Path, text: str, words: str) -> None:
     (stand / "c.csv").write_text(text)
     with pytest.raises(CatalogError, match=words):
         FileCatalog(path="c.csv").load()
+
+
+@pytest.mark.parametrize("kind", ["int", "float", "text"])
+def test_a_null_name_is_no_name_in_any_format(stand: Path, kind: str) -> None:
+    values = {"int": pd.array([5, None], "Int64"), "float": [5.0, np.nan], "text": ["a", None]}[kind]
+    pd.DataFrame({"name": values, "ra": [1.0, 2.0], "dec": [0.0, 0.0]}).to_parquet(stand / "c.parquet")
+    with pytest.raises(CatalogError, match=r"have no name in column 'name', the first is row 1"):
+        FileCatalog(path="c.parquet").load()
+
+
+def test_ids_are_exact_beyond_2_63_and_as_floats_without_a_fraction(stand: Path) -> None:
+    (stand / "c.csv").write_text("name,ra,dec\n18446744073709551615,1,2\n12345678901234567890123,3,4\n7,5,6\n")
+    assert FileCatalog(path="c.csv").load().name.tolist() == ["18446744073709551615", "12345678901234567890123", "7"]
+    for name, values in (("u", np.array([2**64 - 1, 3], np.uint64)), ("f", np.array([2.0**53 - 1, 3.0]))):
+        pd.DataFrame({"name": values, "ra": [1.0, 2.0], "dec": 0.0}).to_parquet(stand / f"{name}.parquet")
+        assert FileCatalog(path=f"{name}.parquet").load().name.tolist() == [str(int(value)) for value in values]
+
+
+def test_null_and_blank_aliases_are_none(stand: Path) -> None:
+    table = pd.DataFrame(
+        {"name": ["a", "b", "c", "d"], "ra": 1.0, "dec": 2.0, "tic": pd.array([0, None, 5, 6], "Int64")}
+    )
+    table["other"] = ["x", None, "", "nan"]
+    table.to_parquet(stand / "c.parquet")
+    found = FileCatalog(path="c.parquet", columns=CatalogColumns(aliases=["tic", "other"])).load()
+    assert found.aliases == (("0", "x"), (), ("5",), ("6",))
+
+
+def test_epochs_that_are_missing_or_no_years(stand: Path) -> None:
+    columns = CatalogColumns(epoch="epoch")
+    (stand / "c.csv").write_text("name,ra,dec,epoch\na,1,2,2015.5\nb,1,3,\n")
+    found = FileCatalog(path="c.csv", columns=columns, epoch=2016.0).load()
+    assert found.epoch.tolist() == [2015.5, 2016.0]
+    assert found.notes == ("1 row(s) have no epoch; that of catalog.epoch, 2016, is taken",)
+    for value, words in (
+        ("57388.5", "MJD, the year is 2016"),
+        ("2457389", "JD, the year is 2016"),
+        ("12", "no Julian year"),
+    ):
+        (stand / "c.csv").write_text(f"name,ra,dec,epoch\na,1,2,{value}\n")
+        with pytest.raises(CatalogError, match=words):
+            FileCatalog(path="c.csv", columns=columns).load()
+
+
+def test_magnitudes_of_99_are_unknown_and_said_so(stand: Path) -> None:
+    (stand / "c.csv").write_text("name,ra,dec,g,r\na,1,2,99.99,18\nb,1,3,17,-999\nc,1,4,99,99\n")
+    magnitudes = {"g": Magnitude(mag="g", band="g"), "r": Magnitude(mag="r", band="r")}
+    found = FileCatalog(path="c.csv", magnitudes=magnitudes).load()
+    assert found.mag.tolist()[:2] == [18.0, 17.0] and np.isnan(found.mag[2])
+    assert found.band.tolist() == ["r", "g", ""]
+    assert found.notes == (
+        "2 value(s) of g, such as 99.99, stand for unknown magnitudes",
+        "2 value(s) of r, such as -999, stand for unknown magnitudes",
+    )
 
 
 def test_missing_catalogs(stand: Path) -> None:

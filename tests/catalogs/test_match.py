@@ -36,10 +36,24 @@ def test_a_cone_holds_what_is_near_and_nothing_else(rows, centre, radius) -> Non
 
 @given(st.lists(places, min_size=1, max_size=15), st.lists(places, min_size=1, max_size=15))
 def test_a_match_is_the_nearest(one, other) -> None:
-    found = match(table(one), table(other), 3600 * 180.0)
+    found = match(table(one), table(other), 3600 * 180.0, mutual=False)
     assert found.first.tolist() == list(range(len(one)))
     for a, b in zip(found.first.tolist(), found.second.tolist(), strict=True):
         assert distance(*one[a], *other[b]) <= min(distance(*one[a], *row) for row in other) + 0.01
+
+
+@given(st.lists(places, min_size=1, max_size=15), st.lists(places, min_size=1, max_size=15))
+def test_a_mutual_match_is_the_nearest_both_ways(one, other) -> None:
+    every, found = (
+        match(table(one), table(other), 3600 * 180.0, mutual=False),
+        match(table(one), table(other), 3600 * 180.0),
+    )
+    assert np.unique(found.second).size == found.second.size
+    for a, b in zip(found.first.tolist(), found.second.tolist(), strict=True):
+        assert distance(*one[a], *other[b]) <= min(distance(*row, *other[b]) for row in one) + 0.01
+    partners = every.second.tolist()
+    assert every.n_shared == found.n_shared == sum(partners.count(b) > 1 for b in partners)
+    assert set(found.first.tolist()) <= set(every.first.tolist())
 
 
 def test_across_ra_zero_and_at_the_poles() -> None:

@@ -6,7 +6,9 @@ from retriever.errors import CatalogError
 
 COLUMNS = {
     "G": np.array([14.0, 16.0, 18.0, np.nan]), "Pwd": np.array([0.9, 0.5, 0.99, 0.8]), "band": np.array(["g", "r", "g", "i"]),
-    "n": np.ma.MaskedArray([1, 2, 3, 4], mask=[False, True, False, False]),
+    "n": np.ma.MaskedArray([1, 2, 3, 4], mask=[False, True, False, False]), "name": np.array(["a", "", "c", "d"]),
+    "m": np.ma.MaskedArray(np.array(["a", "x", "c", "d"]), mask=[False, True, False, False]),
+    "x": np.array([1.0, np.nan, 3.0, 4.0]), "y": np.ma.MaskedArray([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 0]),
 }  # fmt: skip
 
 
@@ -16,7 +18,7 @@ COLUMNS = {
         ("G < 17", [1, 1, 0, 0]),
         ("G < 17 and Pwd > 0.75", [1, 0, 0, 0]),
         ("G < 15 or G > 17", [1, 0, 1, 0]),
-        ("not G < 17", [0, 0, 1, 1]),
+        ("not G < 17", [0, 0, 1, 0]),
         ("15 < G <= 18", [0, 1, 1, 0]),
         ("band == 'g'", [1, 0, 1, 0]),
         ("band in ['r', 'i']", [0, 1, 0, 1]),
@@ -27,6 +29,25 @@ COLUMNS = {
         ("2 * n == 6", [0, 0, 1, 0]),
         ("Pwd > 0.5 and -G > -17", [1, 0, 0, 0]),
         ("True", [1, 1, 1, 1]),
+        # what is missing is missing in every kind of column alike
+        *(
+            (f"{name} {test}", expected)
+            for name in "nxy"
+            for test, expected in (
+                ("!= 1", [0, 0, 1, 1]),
+                ("in [1, 2]", [1, 0, 0, 0]),
+                ("not in [1, 2]", [0, 0, 1, 1]),
+                ("> 3 or G < 17", [1, 1, 0, 1]),
+                ("> 0 and G < 17", [1, 0, 0, 0]),
+            )
+        ),
+        *((f"not ({name} > 3)", [1, 0, 1, 0]) for name in "nxy"),
+        *((f"not ({name} > 3 and G < 15)", [1, 1, 1, 0]) for name in "nxy"),
+        *((f"isnan({name})", [0, 1, 0, 0]) for name in "nxy"),
+        *((f"not isnull({name})", [1, 0, 1, 1]) for name in ("n", "x", "y", "name", "m")),
+        *((f"{name} != 'a'", [0, 0, 1, 1]) for name in ("name", "m")),
+        ("sqrt(n - 3) > 0.5", [0, 0, 0, 1]),
+        ("not sqrt(n - 3) > 0.5", [0, 0, 1, 0]),
     ],
 )
 def test_conditions(expression: str, expected: list[int]) -> None:
@@ -37,7 +58,7 @@ def test_conditions(expression: str, expected: list[int]) -> None:
     "expression",
     [
         "G", "G <", "G = 17", "__import__('os').system('true')", "G.real > 1", "[x for x in G]", "open('x')", "lambda: 1",
-        "G < band", "G[0] > 1", "absent_function(G) > 1", "band in G",
+        "G < band", "G[0] > 1", "absent_function(G) > 1", "band in G", "band == ''",
     ],
 )  # fmt: skip
 def test_what_is_no_condition_is_refused_in_one_sentence(expression: str) -> None:

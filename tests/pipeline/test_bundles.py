@@ -78,6 +78,7 @@ def made(stand, retriever, monkeypatch, seconds: float, *words: str) -> tuple[Pa
     return folder, segments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "empty"), [(4, 0.2), (1, 0.2), (1, 0.8)])
 def test_segments_and_tables_are_those_of_batches_worked_on_alone(stand, retriever, monkeypatch, size, empty) -> None:
     words = (
@@ -91,6 +92,7 @@ def test_segments_and_tables_are_those_of_batches_worked_on_alone(stand, retriev
     assert_same_tables(alone, together)
 
 
+@pytest.mark.slow
 def test_products_of_several_segments_are_read_as_if_they_lay_in_one(stand, retriever, monkeypatch) -> None:
     words = ("observatories.demo.empty=0.2", "observatories.demo.failures=0.1")
     for seconds in (1e-9, 1e9):

@@ -114,6 +114,7 @@ def test_a_running_scheduler_is_joined_and_left_running(retriever, stand, serial
     assert_same_tables(folder, serial)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_a_retry_and_nothing_else(retriever, stand, serial, scheduler) -> None:
     address, workers = scheduler
     words = ["run", *SMALL, "executor=dask", f"executor.address={address}", "observatories.demo.wait=0.02"]
@@ -167,6 +168,7 @@ def _stand_in(folder: str) -> None:
     sys.path.insert(0, folder)
 
 
+@pytest.mark.slow
 def test_no_scheduler_there(retriever, stand) -> None:
     ended = retriever("run", *SMALL, "executor=dask", "executor.address=tcp://127.0.0.1:1")
     assert ended.code == 1 and "cannot reach a Dask scheduler" in ended.err, ended

@@ -140,6 +140,7 @@ def reasons(playground: Playground) -> dict[str, list[str]]:
     return {stage: told["reasons"] for stage, told in playground.predicted().items()}
 
 
+@pytest.mark.slow
 def test_reasons_are_told(retriever, stand) -> None:
     playground = Playground(stand, retriever, 0)
     playground.executed()

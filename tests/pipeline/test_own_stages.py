@@ -443,6 +443,7 @@ def test_stages_that_do_not_fit_are_refused_in_one_sentence(project: Path, words
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_table_that_gains_a_column_is_computed_again_beside_the_rows_of_earlier_versions(project: Path) -> None:
     run(project, *WORDS)
     folder = version_folder(project / "outputs", "OWN")

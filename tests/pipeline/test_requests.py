@@ -140,6 +140,7 @@ def as_before(monkeypatch):
         yield patch
 
 
+@pytest.mark.slow
 def test_answers_of_the_format_before_are_not_asked_for_again(sky, as_before) -> None:
     sky.table.loc[3, "mag"] = 99.0  # was cut, so that its answer is empty
     assert sky.run() == N - 1

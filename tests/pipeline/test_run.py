@@ -103,6 +103,7 @@ def test_a_threshold_recomputes_the_search_alone_and_turning_it_back_nothing(ret
         pd.testing.assert_frame_equal(frame, before[name])
 
 
+@pytest.mark.slow
 def test_batches_executors_and_parts_give_the_same_tables(retriever, stand) -> None:
     common = ("catalog.size=30", "observatories.demo.filters=[g,r]", "observatories.demo.epochs=30")
     for outputs, steps in (

@@ -56,6 +56,7 @@ def assert_cube_is_right() -> None:
                 assert share == pytest.approx(inside.recovered.mean(), nan_ok=True)
 
 
+@pytest.mark.slow
 def test_a_sweep_shares_its_work_and_ends_with_table_and_cube(retriever, stand) -> None:
     ended = retriever(*SWEEP)
     assert ended.code == 0, ended
@@ -71,6 +72,7 @@ def test_a_sweep_shares_its_work_and_ends_with_table_and_cube(retriever, stand) 
     assert_cube_is_right()
 
 
+@pytest.mark.slow
 def test_jobs_at_once_share_and_wait(retriever, stand, tmp_path_factory, monkeypatch) -> None:
     ended = retriever(*SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=3")
     assert ended.code == 0, ended

@@ -23,6 +23,7 @@ def on_postgres(postgres: str, stand: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return address
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_sqlite_and_all_commands_work(retriever, stand, on_postgres, monkeypatch) -> None:
     assert retriever("run", "store=postgres", *SMALL).code == 3
     folder = version_folder(stand / "outputs")
@@ -64,6 +65,7 @@ def test_tables_are_those_of_sqlite_and_all_commands_work(retriever, stand, on_p
     assert last_summary(folder)["computed"]["reduce"] == 0
 
 
+@pytest.mark.slow
 def test_a_password_is_written_nowhere_and_refused_as_an_override(retriever, stand, on_postgres) -> None:
     assert retriever("run", "store=postgres", *SMALL).code == 3
     assert retriever("run", "-m", "store=postgres", *SMALL, "finder.snr_threshold=4,5").code == 3
