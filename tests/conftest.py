@@ -45,6 +45,11 @@ def fault_counts(record_property: Callable[[str, object], None]) -> Callable[[st
     return count
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than cores, for many tests wait for processes that they started."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many faults were tried and how many really struck."""
     told = [

@@ -88,7 +88,7 @@ def test_a_corrected_row_is_asked_again_alone_and_only_if_the_question_changes(s
 
 
 def test_a_source_that_a_wrong_magnitude_cut_is_asked_for_when_it_is_right(sky) -> None:
-    sky.table.loc[3, "mag"] = 99.0
+    sky.table.loc[3, "mag"] = 30.0
     assert sky.run() == N - 1
     assert sky.run() == 0
     sky.table.loc[3, "mag"] = 17.5
@@ -142,7 +142,7 @@ def as_before(monkeypatch):
 
 @pytest.mark.slow
 def test_answers_of_the_format_before_are_not_asked_for_again(sky, as_before) -> None:
-    sky.table.loc[3, "mag"] = 99.0  # was cut, so that its answer is empty
+    sky.table.loc[3, "mag"] = 30.0  # was cut, so that its answer is empty
     assert sky.run() == N - 1
     as_before.undo()
     told = sky.plan()
