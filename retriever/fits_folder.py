@@ -1,6 +1,8 @@
 """Folders of light-curve files of the TESS and Kepler archives: whose they are, by their headers."""
 
 import functools
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +76,10 @@ def archive_files(folder: Path, telescope: str) -> tuple[list[ArchiveFile], dict
 @functools.lru_cache(maxsize=100_000)
 def _facts(path: str, mtime_ns: int, telescope: str) -> ArchiveFile:
     header = primary_header(Path(path))
-    if str(header.get("TELESCOP", "")).upper() != telescope.upper():
+    name = _star(header, Path(path).name)
+    of = str(header.get("TELESCOP") or "").upper() or ("TESS" if name.startswith("TIC") else "KEPLER" if name else "")
+    if of.replace("K2", "KEPLER") != telescope.upper():
         raise FileFormatError(f"{path} is not of {telescope}: its header says TELESCOP={header.get('TELESCOP')!r}")
-    name = " ".join(str(header.get("OBJECT") or "").split())
     if not name:
         raise FileFormatError(f"{path} does not name its star in OBJECT")
     # Kepler's headers give proper motion in arcsec per year, those of TESS in mas per year
@@ -88,8 +91,24 @@ def _facts(path: str, mtime_ns: int, telescope: str) -> ArchiveFile:
         dec=_number(header.get("DEC_OBJ")),
         pmra=scale * _number(header.get("PMRA")),
         pmdec=scale * _number(header.get("PMDEC")),
-        mag=_number(header.get("TESSMAG", header.get("KEPMAG"))),
+        mag=next((_number(header[key]) for key in ("TESSMAG", "KEPMAG", "TMAG") if key in header), float("nan")),
     )
+
+
+_CATALOGS = ("TIC", "KIC", "EPIC")
+
+
+def _star(header: Mapping[str, object], file: str) -> str:
+    """Name of a file's star in the mission's catalog: by OBJECT, by a number in the header, or by the file's name."""
+    named = " ".join(str(header.get("OBJECT") or "").split())
+    if named.startswith(_CATALOGS):
+        return named
+    for keyword, catalog in (("TICID", "TIC"), ("TIC_ID", "TIC"), ("KEPLERID", "EPIC")):
+        number = str(header.get(keyword) or "").removeprefix("TIC").strip()
+        if number.isdigit():
+            return f"{catalog} {int(number)}"
+    in_name = re.search(r"(?:ktwo|epic|lightcurve_)[-_]?(\d{9})", file, re.IGNORECASE)
+    return f"EPIC {in_name[1]}" if in_name else named
 
 
 def _number(value: object) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.arrays import Array, Floats
-from retriever.catalogs.where import columns_in, rows_where
+from retriever.conditions import columns_in, rows_where
 from retriever.errors import CatalogError, FileFormatError
 from retriever.identity import random_stream
 from retriever.rawtable import RawTable

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.arrays import Array
+from retriever.astrometry import julian_year, separation_arcsec
+from retriever.conditions import columns_in, rows_where
 from retriever.errors import ConfigError, DataError, nearest
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.lightcurves import LightcurveBatch
@@ -25,7 +27,8 @@ class Columns:
     """Names of a survey's columns; "" for what it does not have.
 
     Either a magnitude or a flux is needed, with its error where there is one. `zero_point` is the magnitude of one
-    unit of flux in these columns; null for the reducer's.
+    unit of flux in these columns; null for the reducer's. `good` is a condition on the survey's columns, written as in
+    `catalog.where`, that good epochs fulfil; "" for none.
     """
 
     time: str = "mjd"
@@ -41,6 +44,7 @@ class Columns:
     series: str = ""
     extra: list[str] = field(default_factory=list)
     zero_point: float | None = None
+    good: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,12 @@ class StandardReducer:
         Magnitude of one unit of flux, and its name.
     gap
         Split light curves where nothing was seen for so many days; 0 for never.
+    nearest
+        Whether, of several rows at one time, the nearest to the source is kept rather than the first.
+
+    Notes
+    -----
+    Magnitudes beyond 60, such as 99.99 or -999, and errors of zero or less are missing.
 
     Examples
     --------
@@ -93,6 +103,7 @@ class StandardReducer:
     zero_point: float = AB_ZERO_POINT_UJY
     flux_unit: str = "uJy"
     gap: float = 0.0
+    nearest: bool = False
 
     def __post_init__(self) -> None:
         if self.time_format not in TIME_OFFSETS:
@@ -105,9 +116,9 @@ class StandardReducer:
         tables = [table for table in raw.tables if table.n_rows]
         if self.bands:
             wide = self.bands.items()
-            parts = [self._reduce_table(table, names, band) for table in tables for band, names in wide]
+            parts = [self._reduce_table(source, table, names, band) for table in tables for band, names in wide]
         else:
-            parts = [self._reduce_table(table, self.columns, self.band) for table in tables]
+            parts = [self._reduce_table(source, table, self.columns, self.band) for table in tables]
         if len(parts) == 1:
             return parts[0]
         dropped: dict[str, int] = {}
@@ -120,7 +131,7 @@ class StandardReducer:
 
     def reduce_many(self, raw: RawBatch) -> tuple[LightcurveBatch, TableColumns] | None:
         """The same as `reduce`, for all sources of a batch at once; not for tables with several bands in one row."""
-        if self.bands:
+        if self.bands or self.nearest:
             return None
         names, rows = self.columns, raw.columns
         n = int(raw.offsets[-1])
@@ -137,7 +148,7 @@ class StandardReducer:
             },
         )  # fmt: skip
 
-    def _reduce_table(self, table: RawTable, names: Columns, band: str) -> Reduction:
+    def _reduce_table(self, source: Source, table: RawTable, names: Columns, band: str) -> Reduction:
         n, rows, origin = table.n_rows, table.columns, table.origin
         zero_point = self.zero_point if names.zero_point is None else names.zero_point
         data = self._epochs(rows, n, names, zero_point, origin)
@@ -145,7 +156,7 @@ class StandardReducer:
         series = _column(rows, names.series, origin) if names.series else None
         return cut(
             [
-                ((self.band_names.get(name, name) or band, word), self._measured(data, members))
+                ((self.band_names.get(name, name) or band, word), self._ordered(source, data, members))
                 for (name, word), members in group_rows(n, bands, series)
             ],
             data,
@@ -176,7 +187,11 @@ class StandardReducer:
         values = numbers(names.mag or names.flux)
         error = names.mag_err if names.mag else names.flux_err
         errors = numbers(error) if error else np.full(values.size, np.nan)
+        with np.errstate(invalid="ignore"):
+            errors[~(errors > 0)] = np.nan
         if names.mag:
+            with np.errstate(invalid="ignore"):
+                values[np.abs(values) > _NO_MAGNITUDE] = np.nan
             flux, flux_err = mag_to_flux(values, errors, zero_point)
             data |= {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
         else:
@@ -184,10 +199,25 @@ class StandardReducer:
             data |= {"flux": values, "flux_err": errors, "mag": mag, "mag_err": mag_err}
         data["flag"] = integers(_column(rows, names.flag, origin), names.flag) if names.flag else np.zeros(n, np.int64)
         data["qflag"] = (data["flag"] & self.flag_mask) != 0
+        if names.good:
+            for name in columns_in(names.good, _GOOD):
+                _column(rows, name, origin)
+            data["qflag"] |= ~rows_where(names.good, rows, n, _GOOD)
         for key, name in (("ra", names.ra), ("dec", names.dec)):
             if name:
                 data[key] = numbers(name)
         return data | {name: np.ma.getdata(_column(rows, name, origin)) for name in names.extra}
+
+    def _ordered(self, source: Source, data: Mapping[str, Array], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of a band, of each time that which is kept first."""
+        rows = self._measured(data, rows)
+        if not self.nearest or "ra" not in data or not rows.size:
+            return rows
+        time = data["time"][rows]
+        known = time[np.isfinite(time)]
+        place = source.position(float(julian_year(float(np.median(known))))) if known.size else (source.ra, source.dec)
+        distance = separation_arcsec(data["ra"][rows], data["dec"][rows], *place)
+        return rows[np.lexsort((np.where(np.isfinite(distance), distance, np.inf), time))]
 
     def _measured(self, data: Mapping[str, Array], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of a band: where a row has several bands, those with a value in it."""
@@ -196,6 +226,12 @@ class StandardReducer:
         measured = np.isfinite(data["time"][rows]) & (np.isfinite(data["flux"][rows]) | np.isfinite(data["mag"][rows]))
         kept: NDArray[np.int64] = rows[measured]
         return kept
+
+
+_NO_MAGNITUDE = 60.0
+"""Magnitudes beyond this, such as 99.99 or -999, stand for a missing one."""
+
+_GOOD = "reducers.<name>.columns.good"
 
 
 def _column(rows: Mapping[str, Array], name: str, origin: str = "") -> Array:

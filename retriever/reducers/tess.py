@@ -1,16 +1,17 @@
-"""Light curves of TESS and Kepler, of the missions' own pipeline and of QLP."""
+"""Light curves of TESS and Kepler, of the missions' own pipelines and of others."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from retriever.arrays import Array, Floats
+from retriever.arrays import Array
 from retriever.errors import ConfigError, DataError
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
-from retriever.photometry import MJD_OF_JD, TESS_ZERO_POINT, flux_to_mag
+from retriever.photometry import TESS_ZERO_POINT, flux_to_mag
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.reducers.series import cut, floats, integers, numbered
+from retriever.reducers.pipelines import number_of, pipeline_of
+from retriever.reducers.series import cut, floats, numbered
 from retriever.source import Source
 
 __all__ = ["KEPLER_ZERO_POINT", "TESSReducer"]
@@ -18,24 +19,22 @@ __all__ = ["KEPLER_ZERO_POINT", "TESSReducer"]
 KEPLER_ZERO_POINT = 25.10
 """Kepler magnitude of 1 e-/s: Kp = 12 gives 1.74e5 e-/s (Kepler Instrument Handbook, KSCI-19033-002)."""
 
-_QLP_LOW_PRECISION = 4096
-_SPACECRAFT_BITS = 4095
-
 
 @dataclass(frozen=True, kw_only=True)
 class TESSReducer:
     """One light curve for each file: one sector, quarter or campaign at one cadence.
 
-    Times are BJD_TDB in the middle of the exposure, given as MJD. Files of QLP have relative flux (median 1), which the
-    catalog magnitude in their header turns into magnitudes; they are known by their column KSPSAP_FLUX.
+    Times are BJD_TDB in the middle of the exposure, given as MJD. Files of QLP, eleanor, TASOC, CDIPS, TGLC, EVEREST,
+    K2SFF, K2SC and K2VARCAT are known by their columns; see `retriever.reducers.pipelines`. The magnitude in the header
+    turns relative flux into magnitudes.
 
     Parameters
     ----------
     flux
-        "pdcsap" (systematics removed; for QLP: KSPSAP, detrended) or "sap" (simple aperture photometry).
+        "pdcsap" (systematics removed; of other pipelines the corrected flux) or "sap" (simple aperture photometry).
     flag_mask
-        Bits of the quality column that make an epoch bad. In QLP's files the first 12 bits mean the same, and bit 12
-        (low precision) is always added.
+        Bits of the mission's quality column that make an epoch bad. QLP's files keep the first 12 of them; its own bit
+        of low precision is always added. The other pipelines have bits of their own.
     centroids
         Whether to take the centroids on the detector along, as `x` and `y` in pixels.
     gap
@@ -63,39 +62,33 @@ class TESSReducer:
         return Reduction(lightcurves=numbered(lightcurves), dropped=dict(dropped))
 
     def _reduce_file(self, table: RawTable) -> Reduction:
-        qlp = "KSPSAP_FLUX" in table.columns
-        kepler = table.card("TELESCOP").upper() == "KEPLER"
-        flux, flux_err = self._flux(table, qlp)
-        flag = integers(_first(table, "QUALITY", "SAP_QUALITY"), "QUALITY")
-        mask = self.flag_mask & _SPACECRAFT_BITS | _QLP_LOW_PRECISION if qlp else self.flag_mask
+        pipeline = pipeline_of(table)
+        kepler = pipeline.is_of_kepler or table.card("TELESCOP").upper() == "KEPLER"
+        flux, flux_err, unit = pipeline.flux(table, self.flux)
+        flag, is_bad = pipeline.quality(table, self.flag_mask)
         zero_point = KEPLER_ZERO_POINT if kepler else TESS_ZERO_POINT
-        if qlp:
-            zero_point = _number(table, "TESSMAG", float("nan"))
+        if unit == "relative":
+            zero_point = number_of(table, pipeline.mag)
         mag, mag_err = flux_to_mag(flux, flux_err, zero_point)
-        step, live = _number(table, "TIMEDEL", float("nan")), _number(table, "DEADC", 1.0)
-        data = {
-            "time": floats(_first(table, "TIME"), "TIME") + _zero_mjd(table),
-            "exptime": np.full(table.n_rows, step * live * 86400.0),
+        time = floats(_first(table, pipeline.time), pipeline.time) + pipeline.zero_mjd(table)
+        cadence, exposure = pipeline.exposure_seconds(table, time)
+        data: dict[str, Array] = {
+            "time": time,
+            "exptime": np.full(table.n_rows, exposure),
             "flux": flux, "flux_err": flux_err, "mag": mag, "mag_err": mag_err,
-            "flag": flag, "qflag": (flag & mask) != 0,
+            "flag": flag, "qflag": is_bad,
         }  # fmt: skip
         if self.centroids:
             data |= _centroids(table)
         band = "Kepler" if kepler else "TESS"
         return cut(
-            [((band, _series(table, step, qlp)), np.arange(table.n_rows))],
+            [((band, _series(table, cadence, pipeline.name)), np.arange(table.n_rows))],
             data,
             gap=self.gap,
             zero_point=zero_point,
-            flux_unit="relative" if qlp else "e-/s",
+            flux_unit=unit,
             time_system=TimeSystem(scale="tdb", reference="barycenter", point="middle"),
         )
-
-    def _flux(self, table: RawTable, qlp: bool) -> tuple[Floats, Floats]:
-        name = "SAP_FLUX" if self.flux == "sap" else "KSPSAP_FLUX" if qlp else "PDCSAP_FLUX"
-        # QLP states one error, for its detrended flux
-        error = "KSPSAP_FLUX_ERR" if qlp else f"{name}_ERR"
-        return floats(_first(table, name), name), floats(_first(table, error), error)
 
 
 def _first(table: RawTable, *names: str) -> Array:
@@ -105,30 +98,14 @@ def _first(table: RawTable, *names: str) -> Array:
     raise DataError(f"{table.origin} has no column {names[0]!r}; is it a light curve of TESS or Kepler?")
 
 
-def _number(table: RawTable, keyword: str, default: float) -> float:
-    text = table.card(keyword)
-    try:
-        return float(text)
-    except ValueError:
-        return default
-
-
-def _zero_mjd(table: RawTable) -> float:
-    """MJD of the zero of the file's times."""
-    whole = _number(table, "BJDREFI", float("nan"))
-    if whole != whole:
-        raise DataError(f"{table.origin} does not say in BJDREFI what its times count from; fetch it again")
-    return whole - MJD_OF_JD + _number(table, "BJDREFF", 0.0)
-
-
-def _centroids(table: RawTable) -> dict[str, object]:
+def _centroids(table: RawTable) -> dict[str, Array]:
     for x, y in (("MOM_CENTR1", "MOM_CENTR2"), ("SAP_X", "SAP_Y")):
         if x in table.columns and y in table.columns:
             return {"x": floats(table.columns[x], x), "y": floats(table.columns[y], y)}
     return {}
 
 
-def _series(table: RawTable, step: float, qlp: bool) -> str:
+def _series(table: RawTable, cadence: float, pipeline: str) -> str:
     """What tells this light curve from others of the star, such as "sector 24, 120 s"."""
     for keyword in ("SECTOR", "QUARTER", "CAMPAIGN"):
         if table.card(keyword):
@@ -136,4 +113,4 @@ def _series(table: RawTable, step: float, qlp: bool) -> str:
             break
     else:
         when = ""
-    return f"{when}{step * 86400.0:.0f} s{', QLP' if qlp else ''}"
+    return f"{when}{cadence:.0f} s{f', {pipeline}' if pipeline else ''}"

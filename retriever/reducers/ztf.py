@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from retriever.arrays import Array
 from retriever.astrometry import julian_year, separation_arcsec
+from retriever.conditions import columns_in, rows_where
 from retriever.errors import DataError, nearest
 from retriever.lightcurve import Reduction, TimeSystem
 from retriever.photometry import AB_ZERO_POINT_UJY, mag_to_flux
@@ -20,6 +21,9 @@ from retriever.statistics import median
 __all__ = ["ZTFReducer"]
 
 _NEEDED = ("oid", "mjd", "mag", "magerr", "catflags", "filtercode", "ra", "dec", "exptime")
+
+
+_GOOD = "reducers.<name>.good"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,9 @@ class ZTFReducer:
         has none.
     flag_mask
         Bits of `catflags` that make an epoch bad; 32768 stands for clouds or the moon.
+    good
+        Condition on the survey's columns that good epochs fulfil, written as in `catalog.where`; "" for none. Cuts on
+        `chi` and `sharp` take out blends and bad subtractions; one on ``mag < limitmag`` takes out dips too.
     gap
         Split light curves where nothing was seen for so many days; 0 for never.
     """
@@ -44,6 +51,7 @@ class ZTFReducer:
     max_separation: float = 2.0
     max_mag_difference: float = 2.0
     flag_mask: int = 32768
+    good: str = ""
     gap: float = 0.0
 
     def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
@@ -55,6 +63,10 @@ class ZTFReducer:
         data = {name: floats(columns[name], name) for name in ("mjd", "mag", "magerr", "ra", "dec", "exptime")}
         flux, flux_err = mag_to_flux(data["mag"], data["magerr"], AB_ZERO_POINT_UJY)
         flag = integers(columns["catflags"], "catflags")
+        is_bad = (flag & self.flag_mask) != 0
+        if self.good:
+            used = {name: _joined([_column(table, name) for table in tables]) for name in columns_in(self.good, _GOOD)}
+            is_bad |= ~rows_where(self.good, used, flag.size, _GOOD)
         dropped: Counter[str] = Counter()
         groups = []
         for (code, oid), rows in group_rows(data["mjd"].size, columns["filtercode"], columns["oid"]):
@@ -68,7 +80,7 @@ class ZTFReducer:
             {
                 "time": data["mjd"], "exptime": data["exptime"], "flux": flux, "flux_err": flux_err,
                 "mag": data["mag"], "mag_err": data["magerr"], "flag": flag,
-                "qflag": (flag & self.flag_mask) != 0, "ra": data["ra"], "dec": data["dec"],
+                "qflag": is_bad, "ra": data["ra"], "dec": data["dec"],
             },
             gap=self.gap,
             zero_point=AB_ZERO_POINT_UJY,

@@ -39,6 +39,17 @@ def test_light_curves_of_a_real_answer_are_those_counted_with_the_csv_module_alo
     assert result.lightcurves[0].mag[0] == float(first["mag"])
 
 
+def test_a_condition_on_columns_marks_bad_epochs() -> None:
+    source = Source(name="X", ra=0.0, dec=10.0)
+    table = rows(4, chi=[1.0, 9.0, 1.0, np.nan], sharp=[0.1, 0.1, -0.9, 0.1], catflags=[0, 0, 0, 0])
+    (lc,) = reduce(source, table, good="chi < 4 and abs(sharp) < 0.5").lightcurves
+    assert lc.qflag.tolist() == [False, True, True, True]
+    (lc,) = reduce(source, table).lightcurves
+    assert not lc.qflag.any()
+    with pytest.raises(DataError, match="limitmag"):
+        reduce(source, table, good="mag < limitmag")
+
+
 def test_other_stars_are_left_out_and_counted_across_ra_0() -> None:
     source = Source(name="X", ra=359.99995, dec=10.0, mag=17.5)
     step = 1 / 3600

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from retriever.catalogs.where import columns_in, rows_where
-from retriever.errors import CatalogError
+from retriever.conditions import columns_in, rows_where
+from retriever.errors import ConfigError
 
 COLUMNS = {
     "G": np.array([14.0, 16.0, 18.0, np.nan]), "Pwd": np.array([0.9, 0.5, 0.99, 0.8]), "band": np.array(["g", "r", "g", "i"]),
     "n": np.ma.MaskedArray([1, 2, 3, 4], mask=[False, True, False, False]), "name": np.array(["a", "", "c", "d"]),
     "m": np.ma.MaskedArray(np.array(["a", "x", "c", "d"]), mask=[False, True, False, False]),
-    "x": np.array([1.0, np.nan, 3.0, 4.0]), "y": np.ma.MaskedArray([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 0]),
+    "flags": np.array(["00", "0D", "0", ""]), "x": np.array([1.0, np.nan, 3.0, 4.0]), "y": np.ma.MaskedArray([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 0]),
 }  # fmt: skip
 
 
@@ -46,6 +46,10 @@ COLUMNS = {
         *((f"isnan({name})", [0, 1, 0, 0]) for name in "nxy"),
         *((f"not isnull({name})", [1, 0, 1, 1]) for name in ("n", "x", "y", "name", "m")),
         *((f"{name} != 'a'", [0, 0, 1, 1]) for name in ("name", "m")),
+        ("band[0] == 'g'", [1, 0, 1, 0]),
+        ("flags[1] == '0'", [1, 0, 0, 0]),
+        ("not flags[1] == '0'", [0, 1, 0, 0]),
+        ("column('band') == 'r' or column('G') < 15", [1, 1, 0, 0]),
         ("sqrt(n - 3) > 0.5", [0, 0, 0, 1]),
         ("not sqrt(n - 3) > 0.5", [0, 0, 1, 0]),
     ],
@@ -62,10 +66,14 @@ def test_conditions(expression: str, expected: list[int]) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_condition_is_refused_in_one_sentence(expression: str) -> None:
-    with pytest.raises(CatalogError) as caught:
+    with pytest.raises(ConfigError) as caught:
         rows_where(expression, COLUMNS, 4)
     assert "\n" not in str(caught.value)
 
 
 def test_names_of_columns_are_found_once() -> None:
-    assert columns_in("G < 17 and sqrt(G) > Pwd") == ["G", "Pwd"] and columns_in("  ") == []
+    assert (
+        columns_in("G < 17 and sqrt(G) > Pwd") == ["G", "Pwd"]
+        and columns_in("column('chi/N') < 10 * duJy") == ["chi/N", "duJy"]
+        and columns_in("  ") == []
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.arrays import Array
-from retriever.errors import CatalogError, nearest
+from retriever.errors import ConfigError, nearest
 
 __all__ = ["columns_in", "rows_where"]
 
@@ -28,8 +28,13 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 
-def columns_in(expression: str) -> list[str]:
+def columns_in(expression: str, where: str = "catalog.where") -> list[str]:
     """Names of the columns that an expression uses.
+
+    Parameters
+    ----------
+    where
+        Parameter of the config that has the expression, for messages.
 
     Examples
     --------
@@ -38,9 +43,10 @@ def columns_in(expression: str) -> list[str]:
     """
     if not expression.strip():
         return []
-    nodes = list(ast.walk(_parsed(expression)))
+    nodes = list(ast.walk(_parsed(expression, where)))
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    return list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called))
+    names = [_name_in(node) if id(node) not in called else "" for node in nodes]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +57,25 @@ class _Known:
     missing: Any
 
 
-def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray[np.bool_]:
+def _name_in(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Call(func=ast.Name(id="column"), args=[ast.Constant(value=str() as name)]):
+            return name
+    return ""
+
+
+def rows_where(
+    expression: str, columns: Mapping[str, Array], n: int, where: str = "catalog.where"
+) -> NDArray[np.bool_]:
     """Rows that fulfil an expression.
 
     NaN, nulls, masked values and blank text are missing. As in SQL, a comparison with a missing value is neither true
     nor false, and so is its negation; such rows are not taken. ``isnan(column)`` or ``isnull(column)`` asks for them.
+    ``name[0]`` is the first character of a text, and ``column("chi/N")`` a column whose name is no word.
 
     Raises
     ------
-    CatalogError
+    ConfigError
         When the expression is not a condition on columns.
 
     Examples
@@ -69,16 +85,16 @@ def rows_where(expression: str, columns: Mapping[str, Array], n: int) -> NDArray
     >>> rows_where("not mag < 17", {"mag": np.array([16.0, 18.0, np.nan])}, 3).tolist()
     [False, True, False]
     """
-    tree = _parsed(expression)
-    known = {name: _with_missing(columns[name]) for name in columns_in(expression) if name in columns}
+    tree = _parsed(expression, where)
+    known = {name: _with_missing(columns[name]) for name in columns_in(expression, where) if name in columns}
     with np.errstate(all="ignore"):
         try:
-            answer = _value(tree.body, known, expression)
+            answer = _value(tree.body, known, f"{where} is {expression!r}")
         except (TypeError, ValueError, np.exceptions.DTypePromotionError) as error:
-            raise CatalogError(f"catalog.where is {expression!r}, which cannot be computed: {error}") from error
+            raise ConfigError(f"{where} is {expression!r}, which cannot be computed: {error}") from error
     values = np.asarray(answer.values)
     if values.dtype != np.bool_:
-        raise CatalogError(f"catalog.where is {expression!r}, which is no condition; write one as in Gmag < 17")
+        raise ConfigError(f"{where} is {expression!r}, which is no condition; write one as in Gmag < 17")
     return np.array(np.broadcast_to(values & ~np.asarray(answer.missing), n))
 
 
@@ -91,26 +107,32 @@ def _with_missing(column: Array) -> _Known:
     return _Known(data, missing)
 
 
-def _parsed(expression: str) -> ast.Expression:
+def _parsed(expression: str, where: str) -> ast.Expression:
     try:
         return ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
-        raise CatalogError(
-            f"catalog.where is {expression!r}, which is no condition; write one as in Gmag < 17"
-        ) from error
+        raise ConfigError(f"{where} is {expression!r}, which is no condition; write one as in Gmag < 17") from error
 
 
-def _value(node: ast.expr, columns: Mapping[str, _Known], expression: str) -> _Known:
+def _value(node: ast.expr, columns: Mapping[str, _Known], said: str) -> _Known:
     def value(inner: ast.expr) -> _Known:
-        return _value(inner, columns, expression)
+        return _value(inner, columns, said)
 
     match node:
         case ast.Constant(value=""):
-            raise CatalogError(f"catalog.where is {expression!r}; blank text is missing, ask with isnull(column)")
+            raise ConfigError(f"{said}; blank text is missing, ask with isnull(column)")
         case ast.Constant(value=(bool() | int() | float() | str()) as constant):
             return _Known(constant, False)
         case ast.Name(id=name) if name in columns:
             return columns[name]
+        case ast.Call(func=ast.Name(id="column"), args=[ast.Constant(value=str() as name)]) if name in columns:
+            return columns[name]
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int() as place)) if _is_text(
+            columns, name
+        ):
+            column = columns[name]
+            character = np.array([text[place : place + 1] for text in column.values.tolist()], np.str_)
+            return _Known(character, column.missing | (np.char.str_len(character) == 0))
         case ast.BoolOp(op=ast.And(), values=parts):
             return _all([value(part) for part in parts])
         case ast.BoolOp(op=ast.Or(), values=parts):
@@ -124,7 +146,7 @@ def _value(node: ast.expr, columns: Mapping[str, _Known], expression: str) -> _K
             return _applied(_BINARY[type(sign)], value(left), value(right))
         case ast.Compare(left=left, ops=signs, comparators=others) if _is_in(signs):
             one = value(left)
-            member = _Known(np.isin(one.values, _listed(others[0], expression)), one.missing)
+            member = _Known(np.isin(one.values, _listed(others[0], said)), one.missing)
             return _negated(member) if isinstance(signs[0], ast.NotIn) else member
         case ast.Compare(left=left, ops=signs, comparators=others):
             sides = [value(left), *map(value, others)]
@@ -137,10 +159,14 @@ def _value(node: ast.expr, columns: Mapping[str, _Known], expression: str) -> _K
             result = _FUNCTIONS[name](operand.values)
             return _Known(result, operand.missing | np.isnan(result))
         case ast.Call(func=ast.Name(id=name)):
-            raise CatalogError(f"catalog.where has {name}(...){nearest(name, (*_FUNCTIONS, 'isnan', 'isnull'))}")
-    raise CatalogError(
-        f"catalog.where has {ast.unparse(node)!r}; it may have columns, numbers, text, comparisons, and, or, not, in"
+            raise ConfigError(f"{said}; there is no {name}(...){nearest(name, (*_FUNCTIONS, 'isnan', 'isnull'))}")
+    raise ConfigError(
+        f"{said}; it has {ast.unparse(node)!r} but may have columns, numbers, text, comparisons, and, or, not, in"
     )
+
+
+def _is_text(columns: Mapping[str, _Known], name: str) -> bool:
+    return name in columns and columns[name].values.dtype.kind == "U"
 
 
 def _applied(operation: Callable[[Any, Any], Any], one: _Known, other: _Known) -> _Known:
@@ -164,7 +190,7 @@ def _is_in(signs: list[ast.cmpop]) -> bool:
     return len(signs) == 1 and isinstance(signs[0], ast.In | ast.NotIn)
 
 
-def _listed(node: ast.expr, expression: str) -> list[Any]:
+def _listed(node: ast.expr, said: str) -> list[Any]:
     if isinstance(node, ast.List | ast.Tuple) and all(isinstance(item, ast.Constant) for item in node.elts):
         return [item.value for item in node.elts if isinstance(item, ast.Constant)]
-    raise CatalogError(f"catalog.where is {expression!r}; write a list of values after in, as in band in ['g', 'r']")
+    raise ConfigError(f"{said}; write a list of values after in, as in band in ['g', 'r']")
