@@ -20,6 +20,8 @@ epochs is itself uncertain. `normal_equivalent` turns T into the S/N that has th
 that S/N of different lengths of light curves can be compared, and a threshold means the same false-alarm rate for all.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,9 @@ NOISE_MODELS = ("rescaled", "scatter", "errors", "jitter")
 
 MIN_EPOCHS = 5
 """Fewest usable epochs for which a scatter is derived."""
+
+_ERFC = np.frompyfunc(math.erfc, 1, 1)
+"""For the few detections; scipy, which has it for arrays, takes 0.15 s to import in each process."""
 
 _KEPT = 0.8
 """Share of the distances from the median that the scatter is made of, the smallest ones."""
@@ -289,11 +294,10 @@ def false_alarm_probability(snr: Array, n_trials: Array, *, two_sided: bool = Tr
     >>> false_alarm_probability(np.array([3.0, 5.0]), 100).round(6).tolist()
     [0.236884, 5.7e-05]
     """
-    from scipy.special import ndtr
-
     height = np.abs(snr) if two_sided else np.asarray(snr)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(-np.expm1(np.asarray(n_trials) * np.log1p(-(1 + two_sided) * ndtr(-height))))
+        beyond = 0.5 * np.asarray(_ERFC(height / np.sqrt(2.0)), np.float64)
+        return np.asarray(-np.expm1(np.asarray(n_trials) * np.log1p(-(1 + two_sided) * beyond)))
 
 
 def joint_significance(snr: Floats, fap_of_strongest: float, n_observed: int) -> tuple[float, float]:

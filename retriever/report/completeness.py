@@ -9,6 +9,7 @@ searched time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -66,9 +67,7 @@ def wilson_interval(successes: Array, n: Array, level: float = LEVEL) -> tuple[F
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([0.0, 0.237, 0.722], [0.278, 0.763, 1.0])
     """
-    from scipy.special import ndtri
-
-    z = ndtri(0.5 + 0.5 * level)
+    z = NormalDist().inv_cdf(0.5 + 0.5 * level)
     n = np.asarray(n, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = successes / n
@@ -86,10 +85,12 @@ def poisson_interval(n: Array, level: float = LEVEL) -> tuple[Floats, Floats]:
     >>> low.round(2).tolist(), high.round(2).tolist()
     ([0.0, 2.09], [1.84, 7.16])
     """
-    from scipy.special import chdtri
-
     n = np.asarray(n, np.float64)
     tail = 0.5 * (1.0 - level)
+    if not np.nan_to_num(n).any():  # without scipy, which takes 0.15 s to import
+        return np.asarray(0.0 * n), np.asarray(0.0 * n - np.log(tail))
+    from scipy.special import chdtri
+
     low = np.where(n > 0, 0.5 * chdtri(2.0 * np.maximum(n, 1), 1.0 - tail), 0.0)
     return low, np.asarray(0.5 * chdtri(2.0 * (n + 1.0), tail))
 

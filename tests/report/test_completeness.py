@@ -29,6 +29,8 @@ def test_poisson_intervals_are_those_of_gehrels() -> None:
     np.testing.assert_allclose(high, [1.841, 3.300, 4.638, 8.382, 14.27, 58.12], rtol=1e-3)
     np.testing.assert_allclose(low[1:], [0.1727, 0.7079, 2.840, 6.891, 42.95], rtol=1e-3)
     assert low[0] == 0
+    low, high = poisson_interval(np.array([0.0, np.nan]))
+    assert low[0] == 0 and high[0] == pytest.approx(1.841, rel=1e-3) and np.isnan([low[1], high[1]]).all()
 
 
 def test_wilson_intervals_solve_their_equation() -> None:
