@@ -24,6 +24,7 @@ __all__ = [
     "constant",
     "place",
     "places",
+    "radii",
     "request_digest",
     "request_digests",
     "request_of",
@@ -116,6 +117,26 @@ _KNOWN: weakref.WeakKeyDictionary[SourceTable, list[tuple[Observatory, Digests]]
 
 
 # ---- parts of requests ---------------------------------------------------------------------------------------------
+
+
+def radii(sources: Source | SourceTable, radius: float, half_span: float) -> NDArray[np.float64]:
+    """Radii of circles in arcsec that hold a moving star for some years before and after.
+
+    Parameters
+    ----------
+    radius
+        For a star that does not move, in arcsec.
+    half_span
+        Years.
+
+    Examples
+    --------
+    >>> radii(Source(name="X", ra=0.0, dec=0.0, pmra=300.0, pmdec=400.0), 2.0, 4.0).tolist()
+    [4.0]
+    """
+    pm = [np.atleast_1d(np.asarray(motion, np.float64)) for motion in (sources.pmra, sources.pmdec)]
+    speed = np.hypot(*(np.nan_to_num(motion, posinf=0.0, neginf=0.0) for motion in pm)) / 1000.0
+    return np.asarray(np.round(radius + speed * half_span, 3))
 
 
 def places(sources: Source | SourceTable, year: float | None, decimals: int = 6) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retriever.arrays import Array
+from retriever.arrays import Array, Floats
 from retriever.client.http import Client, about
 from retriever.client.response_cache import Answer
 from retriever.client.tap import ask_tap, quoted
@@ -16,7 +16,7 @@ from retriever.errors import AnswerCut, ConfigError, DataError, FetchError, near
 from retriever.formats import read_bytes
 from retriever.interfaces import NO_RESULT, no_result_with
 from retriever.observatories.bounds import not_asked, reason_not_to_ask, reasons_not_to_ask
-from retriever.observatories.requests import NOT_ASKED, constant, place, places, request_text
+from retriever.observatories.requests import NOT_ASKED, constant, place, places, radii, request_text
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.source import Source, SourceTable
 
@@ -42,6 +42,8 @@ class TAPObservatory:
         columns of the table ``TAP_UPLOAD.sources``, and the answer must have its column ``retriever_row``.
     radius
         Radius of the search in arcsec.
+    half_span
+        Years before and after `epoch` in which the survey observed; the radius has room for the star's motion in them.
     epoch
         Julian year that places are moved to; null to leave them at the catalog's.
     id_pattern
@@ -64,6 +66,7 @@ class TAPObservatory:
     survey: str = "TAP"
     query: str = ""
     radius: float = 2.0
+    half_span: float = 0.0
     epoch: float | None = None
     id_pattern: str = ""
     release: str = ""
@@ -109,14 +112,18 @@ class TAPObservatory:
         if reason:
             return {NOT_ASKED: reason}
         ra, dec = place(source, self.epoch)
-        facts = {"name": source.name, "id": number, "ra": ra, "dec": dec}
+        facts = {
+            "name": source.name, "id": number, "ra": ra, "dec": dec, "radius": float(self._radii_degrees(source)[0]),
+        }  # fmt: skip
         return {**{key: value for key, value in facts.items() if key in self._used}, **self._shared}
 
     def request_columns(self, sources: SourceTable) -> dict[str, Array]:
         """The requests of a table."""
         n, used = len(sources), self._used
         ra, dec = places(sources, self.epoch)
-        columns: dict[str, Array] = {"name": sources.name, "ra": ra, "dec": dec}
+        columns: dict[str, Array] = {
+            "name": sources.name, "ra": ra, "dec": dec, "radius": self._radii_degrees(sources),
+        }  # fmt: skip
         reasons = reasons_not_to_ask(sources, min_dec=self.min_dec, max_dec=self.max_dec, max_mag=self.max_mag)
         if self.id_pattern:
             names = zip(sources.name.tolist(), sources.aliases or ((),) * n, strict=True)
@@ -138,10 +145,11 @@ class TAPObservatory:
 
     @property
     def _shared(self) -> dict[str, object]:
-        """The part of a request that is the same for all sources; the radius in degrees."""
-        shared: dict[str, object] = {"query": self.query.strip()}
-        shared |= {"radius": round(self.radius / 3600, 9)} if "radius" in self._used else {}
-        return {**shared, **({"release": self.release} if self.release else {"url": self.url})}
+        """The part of a request that is the same for all sources."""
+        return {"query": self.query.strip(), **({"release": self.release} if self.release else {"url": self.url})}
+
+    def _radii_degrees(self, sources: Source | SourceTable) -> Floats:
+        return np.asarray(np.round(radii(sources, self.radius, self.half_span) / 3600, 9))
 
     @property
     def _no_id(self) -> str:

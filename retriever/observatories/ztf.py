@@ -17,7 +17,7 @@ from retriever.errors import ConfigError, FetchError
 from retriever.formats import read_bytes
 from retriever.interfaces import NO_RESULT
 from retriever.observatories.bounds import not_asked, reason_not_to_ask, reasons_not_to_ask
-from retriever.observatories.requests import NOT_ASKED, constant, place, places, request_text
+from retriever.observatories.requests import NOT_ASKED, constant, place, places, radii, request_text
 from retriever.rawtable import RawPhotometry
 from retriever.source import Source, SourceTable
 
@@ -123,10 +123,7 @@ class ZTFObservatory:
 
     def _radii(self, sources: Source | SourceTable) -> NDArray[np.float64]:
         """Radii of the circles in arcsec, with room for the motion within the survey."""
-        pm = [np.atleast_1d(np.asarray(motion, np.float64)) for motion in (sources.pmra, sources.pmdec)]
-        speed = np.hypot(*(np.nan_to_num(motion, posinf=0.0, neginf=0.0) for motion in pm)) / 1000.0
-        radii: NDArray[np.float64] = np.round(self.radius + speed * HALF_SPAN_YEARS, 3)
-        return radii
+        return radii(sources, self.radius, HALF_SPAN_YEARS)
 
     def _ask(self, source: Source) -> RawPhotometry:
         request = self.request(source)

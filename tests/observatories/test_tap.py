@@ -50,6 +50,18 @@ def whose(answers) -> list[list[str]]:
 EXPECTED = [[source.name] for source in SOURCES[:6]] + [[], []]
 
 
+@pytest.mark.parametrize("upload", [False, True])
+def test_the_radius_has_room_for_proper_motion(server, upload) -> None:
+    # 3 arcsec a year: at the epoch of the query it is 6 arcsec from where it was seen
+    star = Source(name="S1", ra=SOURCES[1].ra, dec=SOURCES[1].dec, pmra=0.0, pmdec=3000.0, epoch=2016.0)
+    words = {"query": UPLOAD if upload else CONE, "upload": upload, "epoch": 2018.0, "radius": 1.0}
+    assert whose(observatory(server, **words).fetch([star])) == [[]]
+    wide = observatory(server, **words, half_span=2.0)
+    assert whose(wide.fetch([star])) == [["S1"]]
+    assert wide.request(star)["radius"] == round(7.0 / 3600, 9)
+    assert wide.request(SOURCES[0])["radius"] == round(1.0 / 3600, 9)
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("upload", [False, True])
 def test_each_source_gets_its_own_rows_whatever_the_way_of_asking(server, upload, asynchronous) -> None:
