@@ -100,9 +100,11 @@ def rows_where(
 
 def _with_missing(column: Array) -> _Known:
     data, missing = np.ma.getdata(column), np.ma.getmaskarray(column)
+    if data.dtype.kind == "S":
+        data = np.char.decode(data, "utf-8", "replace")
     if data.dtype.kind == "f":
         missing = missing | np.isnan(data)
-    elif data.dtype.kind in "US":
+    elif data.dtype.kind == "U":
         missing = missing | (np.char.str_len(data) == 0)
     return _Known(data, missing)
 

@@ -77,7 +77,7 @@ def archive_files(folder: Path, telescope: str) -> tuple[list[ArchiveFile], dict
 def _facts(path: str, mtime_ns: int, telescope: str) -> ArchiveFile:
     header = primary_header(Path(path))
     name = _star(header, Path(path).name)
-    of = str(header.get("TELESCOP") or "").upper() or ("TESS" if name.startswith("TIC") else "KEPLER" if name else "")
+    of = str(header.get("TELESCOP") or _TELESCOPES.get(name.partition(" ")[0], "")).upper()
     if of.replace("K2", "KEPLER") != telescope.upper():
         raise FileFormatError(f"{path} is not of {telescope}: its header says TELESCOP={header.get('TELESCOP')!r}")
     if not name:
@@ -95,13 +95,14 @@ def _facts(path: str, mtime_ns: int, telescope: str) -> ArchiveFile:
     )
 
 
-_CATALOGS = ("TIC", "KIC", "EPIC")
+_TELESCOPES = {"TIC": "TESS", "KIC": "Kepler", "EPIC": "Kepler"}
+"""Telescope of each catalog, for files whose header does not say it."""
 
 
 def _star(header: Mapping[str, object], file: str) -> str:
     """Name of a file's star in the mission's catalog: by OBJECT, by a number in the header, or by the file's name."""
     named = " ".join(str(header.get("OBJECT") or "").split())
-    if named.startswith(_CATALOGS):
+    if named.startswith(tuple(_TELESCOPES)):
         return named
     for keyword, catalog in (("TICID", "TIC"), ("TIC_ID", "TIC"), ("KEPLERID", "EPIC")):
         number = str(header.get(keyword) or "").removeprefix("TIC").strip()

@@ -157,7 +157,11 @@ def _too_long_integers(table: "pa.Table", body: "pa.Buffer", options: dict[str, 
     import pyarrow.compute as pc
     from pyarrow import csv
 
-    floats = {f.name: pa.string() for f in table.schema if pa.types.is_floating(f.type)}
+    floats = {
+        f.name: pa.string()
+        for f in table.schema
+        if pa.types.is_floating(f.type) and (pc.max(table.column(f.name)).as_py() or 0.0) >= 2.0**63
+    }
     if not floats:
         return {}
     convert = csv.ConvertOptions(

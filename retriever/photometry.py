@@ -10,6 +10,7 @@ from retriever.arrays import Array, Floats
 
 __all__ = [
     "AB_ZERO_POINT_UJY",
+    "MAX_MAGNITUDE",
     "MJD_OF_JD",
     "TESS_ZERO_POINT",
     "TIME_OFFSETS",
@@ -39,6 +40,9 @@ TIME_OFFSETS = {
 
 ``btjd`` is TESS's BJD_TDB − 2457000, ``bkjd`` Kepler's BJD_TDB − 2454833, ``gaia`` Gaia's BJD_TCB − 2455197.5.
 """
+
+MAX_MAGNITUDE = 60.0
+"""Magnitudes beyond this, such as 99.99 or -999, stand for a missing one."""
 
 _POGSON = 2.5 / np.log(10.0)
 

@@ -94,6 +94,7 @@ def core(shape: str) -> tuple[float, float]:
     return float(high[0]), float(high[-1])
 
 
+@lru_cache
 def next_width(shape: str, overlap: float) -> float:
     """Ratio of two widths at which events of a shape have a given overlap, the cosine of the angle between them.
 

@@ -47,7 +47,7 @@ def fault_counts(record_property: Callable[[str, object], None]) -> Callable[[st
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than cores, for many tests wait for processes that they started."""
-    return len(os.sched_getaffinity(0)) + 1
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,7 +8,7 @@ COLUMNS = {
     "G": np.array([14.0, 16.0, 18.0, np.nan]), "Pwd": np.array([0.9, 0.5, 0.99, 0.8]), "band": np.array(["g", "r", "g", "i"]),
     "n": np.ma.MaskedArray([1, 2, 3, 4], mask=[False, True, False, False]), "name": np.array(["a", "", "c", "d"]),
     "m": np.ma.MaskedArray(np.array(["a", "x", "c", "d"]), mask=[False, True, False, False]),
-    "flags": np.array(["00", "0D", "0", ""]), "x": np.array([1.0, np.nan, 3.0, 4.0]), "y": np.ma.MaskedArray([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 0]),
+    "flags": np.array(["00", "0D", "0", ""]), "code": np.array([b"a", b"b", b"", b"a"]), "x": np.array([1.0, np.nan, 3.0, 4.0]), "y": np.ma.MaskedArray([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 0]),
 }  # fmt: skip
 
 
@@ -50,6 +50,8 @@ COLUMNS = {
         ("flags[1] == '0'", [1, 0, 0, 0]),
         ("not flags[1] == '0'", [0, 1, 0, 0]),
         ("column('band') == 'r' or column('G') < 15", [1, 1, 0, 0]),
+        ("code == 'a'", [1, 0, 0, 1]),
+        ("code != 'a'", [0, 1, 0, 0]),
         ("sqrt(n - 3) > 0.5", [0, 0, 0, 1]),
         ("not sqrt(n - 3) > 0.5", [0, 0, 1, 0]),
     ],

@@ -11,6 +11,7 @@ from retriever.arrays import Array, Floats
 from retriever.conditions import columns_in, rows_where
 from retriever.errors import CatalogError, FileFormatError
 from retriever.identity import random_stream
+from retriever.photometry import MAX_MAGNITUDE
 from retriever.rawtable import RawTable
 from retriever.source import SourceTable
 
@@ -238,9 +239,6 @@ _YEARS = (1800.0, 2200.0)
 _NO_NAME = frozenset(("", "nan", "none", "null", "--", "<na>"))
 """What stands for a name that is missing, in lower case."""
 
-_NO_MAGNITUDE = 60.0
-"""Magnitudes beyond this, such as 99.99 or -999, stand for an unknown one."""
-
 
 def _year_of(value: float) -> str:
     """What a number that is no year may be."""
@@ -280,7 +278,7 @@ def _preferred(
         if not magnitude.mag:
             continue
         values = _floats(table[magnitude.mag], magnitude.mag, where)
-        sentinel = np.abs(values) > _NO_MAGNITUDE
+        sentinel = np.abs(values) > MAX_MAGNITUDE
         if sentinel.any():
             count = int(np.count_nonzero(sentinel))
             value = float(values[np.argmax(sentinel)])

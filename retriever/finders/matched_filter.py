@@ -139,6 +139,7 @@ class MatchedFilter:
         height = _height(best.snr, self.direction).copy()
         events: list[dict[str, Any]] = []
         _, profile_begin, profile_end = PROFILES[self.shape]
+        before, after = core(self.shape)
         while len(events) < self.max_events:
             at = int(np.argmax(height))
             if not height[at] >= self.snr_threshold:
@@ -160,7 +161,6 @@ class MatchedFilter:
             })  # fmt: skip
             begin = min(center, at_center) + (profile_begin - _MARGIN) * width
             end = max(center, at_center) + (profile_end + _MARGIN) * width
-            before, after = core(self.shape)
             of_others = widths[best.template]
             overlaps = (best.center + before * of_others <= end) & (best.center + after * of_others >= begin)
             height[overlaps] = -np.inf
@@ -323,7 +323,7 @@ def _refined(trial: _Trial, shape: str, width: float, center: float, overlap: fl
 def _refined_once(trial: _Trial, shape: str, width: float, center: float, overlap: float) -> tuple[float, float, bool]:
     """Width and center of the highest S/N between a template and its neighbours; whether the width is between them."""
     profile, begin, end = PROFILES[shape]
-    ratio = float(next_width(shape, overlap) ** 2)
+    ratio = next_width(shape, overlap) ** 2
     near = np.flatnonzero(
         (trial.time >= center + (begin - 0.5) * ratio * width) & (trial.time <= center + (end + 0.5) * ratio * width)
     )

@@ -15,7 +15,7 @@ from retriever.photometry import MJD_OF_JD, mag_to_flux
 from retriever.rawtable import RawTable
 from retriever.reducers.series import floats, integers
 
-__all__ = ["PIPELINES", "Pipeline", "pipeline_of"]
+__all__ = ["PIPELINES", "Pipeline", "number_of", "pipeline_of"]
 
 _BTJD, _BKJD = 2457000.0, 2454833.0
 _SPACECRAFT = 4095
@@ -80,20 +80,20 @@ class Pipeline:
         """Whether it made light curves of Kepler or K2 alone."""
         return self.zero == _BKJD
 
-    def zero_mjd(self, table: RawTable) -> float:
-        """MJD of the zero of the file's times.
+    def times(self, table: RawTable) -> Floats:
+        """BJD_TDB of each epoch, as MJD.
 
         Raises
         ------
         DataError
             When neither the pipeline nor the header says it.
         """
-        if self.zero == self.zero:
-            return self.zero - MJD_OF_JD
-        whole = number_of(table, "BJDREFI")
+        whole, part = self.zero, 0.0
+        if whole != whole:
+            whole, part = number_of(table, "BJDREFI"), number_of(table, "BJDREFF", 0.0)
         if whole != whole:
             raise DataError(f"{table.origin} does not say in BJDREFI what its times count from; fetch it again")
-        return whole - MJD_OF_JD + number_of(table, "BJDREFF", 0.0)
+        return floats(_column(table, self.time), self.time) + (whole - MJD_OF_JD + part)
 
     def exposure_seconds(self, table: RawTable, time: Floats) -> tuple[float, float]:
         """Cadence and exposure time in seconds; the cadence is that of the times where the header has none."""

@@ -12,7 +12,7 @@ from retriever.conditions import columns_in, rows_where
 from retriever.errors import ConfigError, DataError, nearest
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.lightcurves import LightcurveBatch
-from retriever.photometry import AB_ZERO_POINT_UJY, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
+from retriever.photometry import AB_ZERO_POINT_UJY, MAX_MAGNITUDE, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
 from retriever.rawbatch import RawBatch
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, numbered, words_of
@@ -187,11 +187,9 @@ class StandardReducer:
         values = numbers(names.mag or names.flux)
         error = names.mag_err if names.mag else names.flux_err
         errors = numbers(error) if error else np.full(values.size, np.nan)
-        with np.errstate(invalid="ignore"):
-            errors[~(errors > 0)] = np.nan
+        errors[~(errors > 0)] = np.nan
         if names.mag:
-            with np.errstate(invalid="ignore"):
-                values[np.abs(values) > _NO_MAGNITUDE] = np.nan
+            values[np.abs(values) > MAX_MAGNITUDE] = np.nan
             flux, flux_err = mag_to_flux(values, errors, zero_point)
             data |= {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
         else:
@@ -227,9 +225,6 @@ class StandardReducer:
         kept: NDArray[np.int64] = rows[measured]
         return kept
 
-
-_NO_MAGNITUDE = 60.0
-"""Magnitudes beyond this, such as 99.99 or -999, stand for a missing one."""
 
 _GOOD = "reducers.<name>.columns.good"
 

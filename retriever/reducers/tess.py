@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retriever.arrays import Array
-from retriever.errors import ConfigError, DataError
+from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.photometry import TESS_ZERO_POINT, flux_to_mag
 from retriever.rawtable import RawPhotometry, RawTable
@@ -70,7 +70,7 @@ class TESSReducer:
         if unit == "relative":
             zero_point = number_of(table, pipeline.mag)
         mag, mag_err = flux_to_mag(flux, flux_err, zero_point)
-        time = floats(_first(table, pipeline.time), pipeline.time) + pipeline.zero_mjd(table)
+        time = pipeline.times(table)
         cadence, exposure = pipeline.exposure_seconds(table, time)
         data: dict[str, Array] = {
             "time": time,
@@ -89,13 +89,6 @@ class TESSReducer:
             flux_unit=unit,
             time_system=TimeSystem(scale="tdb", reference="barycenter", point="middle"),
         )
-
-
-def _first(table: RawTable, *names: str) -> Array:
-    for name in names:
-        if name in table.columns:
-            return table.columns[name]
-    raise DataError(f"{table.origin} has no column {names[0]!r}; is it a light curve of TESS or Kepler?")
 
 
 def _centroids(table: RawTable) -> dict[str, Array]:

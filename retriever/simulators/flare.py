@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from retriever.arrays import Floats
+from retriever.profiles import flare
 from retriever.simulators.injection import EventSimulator, Shape
 
 __all__ = ["FlareSimulator"]
@@ -20,6 +19,7 @@ class FlareSimulator(EventSimulator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> simulator = FlareSimulator(direction="brightening")
     >>> shape = Shape(width=np.full(4, 2.0), relative=np.ones(4), period=np.full(4, np.nan))
     >>> simulator.profile(np.array([-2.1, 0.0, 1.0, 20.0]), shape).round(3).tolist()
@@ -32,8 +32,4 @@ class FlareSimulator(EventSimulator):
 
     def profile(self, time: Floats, shape: Shape) -> Floats:
         """Height at times from the peak in days."""
-        t = time / shape.width
-        rise = 1.0 + t * (1.941 + t * (-0.175 + t * (-2.246 + t * -1.125)))
-        late = np.maximum(t, 0.0)
-        decay = (0.6890 * np.exp(-1.600 * late) + 0.3030 * np.exp(-0.2783 * late)) / 0.992
-        return np.asarray(np.where(t < -1.0, 0.0, np.where(t < 0.0, np.maximum(rise, 0.0), decay)))
+        return flare(time, shape.width)

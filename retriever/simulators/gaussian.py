@@ -4,23 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retriever.arrays import Floats
+from retriever.profiles import gaussian
 from retriever.simulators.injection import EventSimulator, Shape
 
-__all__ = ["GaussianSimulator", "gaussian_profile"]
-
-
-def gaussian_profile(time: NDArray[np.float64], fwhm: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Height, between 0 and 1, at times from the middle of the event, in the unit of `fwhm`.
-
-    Examples
-    --------
-    >>> [round(float(height), 6) for height in gaussian_profile(np.array([-1.0, 0.0, 1.0]), 2.0)]
-    [0.5, 1.0, 0.5]
-    """
-    return np.asarray(np.exp(-4.0 * np.log(2.0) * (time / fwhm) ** 2))
+__all__ = ["GaussianSimulator"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +20,7 @@ class GaussianSimulator(EventSimulator):
 
     def profile(self, time: Floats, shape: Shape) -> Floats:
         """Height at times from the middle in days."""
-        return gaussian_profile(time, shape.width)
+        return gaussian(time, shape.width)
 
     def mean_profile(self, time: Floats, exposure: Floats, shape: Shape) -> Floats:
         """Integral over each exposure, by the error function."""

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from retriever.arrays import Floats
 from retriever.errors import ConfigError
+from retriever.profiles import trapezoid
 from retriever.simulators.injection import EventSimulator, Shape
 
 __all__ = ["OccultationSimulator"]
@@ -34,5 +33,4 @@ class OccultationSimulator(EventSimulator):
 
     def profile(self, time: Floats, shape: Shape) -> Floats:
         """Height at times from the middle in days."""
-        to_edge = 0.5 * shape.width * (1.0 + self.ingress) - np.abs(time)
-        return np.asarray(np.clip(to_edge / (self.ingress * shape.width), 0.0, 1.0))
+        return trapezoid(time, shape.width, self.ingress)

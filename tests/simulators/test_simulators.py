@@ -6,10 +6,11 @@ import pytest
 from retriever.errors import ConfigError
 from retriever.identity import random_stream
 from retriever.lightcurve import TimeSystem
-from retriever.simulators.box import BoxSimulator, box_profile
+from retriever.profiles import box, gaussian
+from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
 from retriever.simulators.flare import FlareSimulator
-from retriever.simulators.gaussian import GaussianSimulator, gaussian_profile
+from retriever.simulators.gaussian import GaussianSimulator
 from retriever.simulators.injection import EventSimulator, Shape
 from retriever.simulators.microlensing import MicrolensingSimulator
 from retriever.simulators.occultation import OccultationSimulator
@@ -27,7 +28,7 @@ def shape(n: int, width: float, relative: float = 0.1, period: float = float("na
     return Shape(width=np.full(n, width), relative=np.full(n, relative), period=np.full(n, period))
 
 
-@pytest.mark.parametrize(("profile", "area"), [(gaussian_profile, 1.0644670194312262), (box_profile, 1.0)])
+@pytest.mark.parametrize(("profile", "area"), [(gaussian, 1.0644670194312262), (box, 1.0)])
 def test_profiles_have_their_height_width_and_area(profile: object, area: float) -> None:
     time = np.linspace(-10, 10, 200_001)
     height = profile(time, 2.0)
@@ -109,7 +110,7 @@ def test_what_is_added_is_the_truth(kind: type) -> None:
         simulator = kind(width=fixed(20.0), amplitude=fixed(8.0), photon_share=0.0)
         result = simulator.inject((lc,), random_stream(1, k))
         (changed,), (truth,) = result.lightcurves, result.injections
-        profile = gaussian_profile if kind is GaussianSimulator else box_profile
+        profile = gaussian if kind is GaussianSimulator else box
         middle = lc.time + 15.0 / 86400.0  # times are those of the start of exposures
         expected = lc.flux + truth.amplitude * profile(middle - truth.time_peak, truth.width)
         np.testing.assert_allclose(changed.flux, expected, rtol=1e-12)
