@@ -84,9 +84,12 @@ def _rates(words: Words) -> int:
     by = [word.strip() for word in words.by.split(",")]
     if words.bins < 1:
         raise ConfigError(f"--bins is {words.bins}; give one or more")
-    result = {"version": version.name, "by": by, "threshold": words.threshold}
-    result |= rates_by(SearchResults.read(version), by, words.bins, words.threshold)
-    print_result(words, result, rates_text)
+    results = SearchResults.read(version)
+    told = {
+        "version": version.name, "by": by, "threshold": words.threshold, "source_days": results.source_days,
+        "bins": rates_by(results, by, words.bins, words.threshold),
+    }  # fmt: skip
+    print_result(words, told, rates_text)
     return 0
 
 

@@ -1,19 +1,19 @@
 """Events of a source: detections of bands, surveys and finders that overlap in time, with a joint significance."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.arrays import Floats, Rows
+from retriever.arrays import Array, Floats, Rows
 from retriever.attempt import attempt
 from retriever.batch import Batch, Components, Made
 from retriever.errors import ConfigError
 from retriever.graph import Port, Stage
 from retriever.lightcurve import Lightcurve
 from retriever.noise import joint_significance
+from retriever.ragged import rows_of
 from retriever.schema import Column, Columns, Table, Tables
 from retriever.scores import with_scores
 
@@ -49,6 +49,9 @@ class Combination:
             )
 
 
+Epochs = dict[tuple[str, int], Floats]
+"""Times of usable epochs of a source by survey and number of the light curve."""
+
 EVENTS = Table(
     name="events",
     columns=(
@@ -69,59 +72,55 @@ EVENTS = Table(
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Survey:
-    """The detections of a survey, and its light curves by source; times are in BJD_TDB where it is known."""
-
-    name: str
-    detections: Columns
-    lightcurves: Mapping[int, Sequence[Lightcurve]]
-
-
-@dataclass(kw_only=True, eq=False)
-class _Found:
-    """Detections of one source: a value each."""
-
-    begin: list[float] = field(default_factory=list)
-    peak: list[float] = field(default_factory=list)
-    end: list[float] = field(default_factory=list)
-    snr: list[float] = field(default_factory=list)
-    fap: list[float] = field(default_factory=list)
-    period: list[float] = field(default_factory=list)
-    lightcurve: list[tuple[str, int]] = field(default_factory=list)
-    band: list[str] = field(default_factory=list)
-    finder: list[str] = field(default_factory=list)
-
-
 def run(components: Components, batch: Batch) -> Made:
     """Join the detections of each source of a batch into events."""
     combination = components["combine"]
-    surveys = [_survey(name, ports) for name, ports in sorted(batch.joined.items())]
-    of_one = partial(_events, combination, surveys)
-    return Made.from_rows(EVENTS, [attempt(f"combining {name}", of_one, k) for k, name in enumerate(batch.items)])
+    surveys = [_found_in(name, ports) for name, ports in sorted(batch.joined.items())]
+    found = {name: np.concatenate([columns[name] for columns, _ in surveys]) for name in surveys[0][0]}
+    order = np.argsort(found["source"], kind="stable")
+    found = {name: column[order] for name, column in found.items()}
+    first, count = rows_of(found["source"], np.arange(len(batch)))
+    events = []
+    for k, (a, n) in enumerate(zip(first.tolist(), count.tolist(), strict=True)):
+        own = {name: column[a : a + n] for name, column in found.items()}
+        epochs: Epochs = {key: times for _, of_survey in surveys for key, times in of_survey.get(k, {}).items()}
+        events.append(attempt(f"combining {batch.items[k]}", _events, combination, own, epochs))
+    return Made.from_rows(EVENTS, events)
 
 
-def _survey(name: str, ports: Mapping[str, Tables]) -> _Survey:
-    detections = ports["detections"]["detections"]
+def _found_in(survey: str, ports: Mapping[str, Tables]) -> tuple[Columns, dict[int, Epochs]]:
+    """The detections of a survey, with times in BJD_TDB where it is known; and times of light curves that have any."""
+    table = ports["detections"]["detections"]
     processed = with_scores(ports["lightcurves"], ports["scores"])[1]
-    processed = processed.take(np.isin(processed.source, detections["source"]))
-    n_sources = int(processed.source[-1]) + 1 if len(processed) else 0
-    return _Survey(name=name, detections=detections, lightcurves=dict(enumerate(processed.objects(n_sources))))
+    lightcurves = processed.take(np.isin(processed.source, table["source"]))
+    epochs: dict[int, Epochs] = {}
+    bands: dict[tuple[int, int], str] = {}
+    for part in lightcurves.batches:
+        for k, source in enumerate(part.source.tolist()):
+            lightcurve = part.lightcurve(k)
+            epochs.setdefault(source, {})[survey, lightcurve.number] = _times(lightcurve)
+            bands[source, lightcurve.number] = lightcurve.band
+    shift = table["bjd_peak"] - table["time_peak"]
+    shift = np.where(np.isfinite(shift), shift, 0.0)
+    half = 0.5 * np.where(np.isfinite(table["width"]), table["width"], 0.0)
+    keys = zip(table["source"].tolist(), table["lightcurve"].tolist(), strict=True)
+    found: Columns = {
+        "begin": np.minimum(table["time_first"], table["time_peak"] - half) + shift,
+        "peak": table["time_peak"] + shift,
+        "end": np.maximum(table["time_last"], table["time_peak"] + half) + shift,
+        "survey": np.full(table["source"].size, survey),
+        "band": np.array([bands[key] for key in keys], np.str_),
+        **{name: table[name] for name in ("source", "lightcurve", "snr", "fap", "period", "finder")},
+    }
+    return found, epochs
 
 
-def _events(combination: Combination, surveys: Sequence[_Survey], source: int) -> list[dict[str, object]]:
-    found, epochs = _Found(), dict[tuple[str, int], Floats]()
-    for survey in surveys:
-        rows = np.flatnonzero(survey.detections["source"] == source)
-        lightcurves = survey.lightcurves.get(source, ())
-        if rows.size:
-            _add(found, survey, rows, lightcurves)
-        epochs |= {(survey.name, lc.number): _times(lc) for lc in lightcurves}
-    if not found.snr:
-        return []
-    values = {name: np.array(getattr(found, name)) for name in ("begin", "peak", "end", "snr", "fap", "period")}
-    groups = _by_time(values, combination.slack) + _by_period(values, combination.period_tolerance)
-    return sorted((_event(values, found, rows, epochs) for rows in groups), key=lambda event: event["time_first"])  # type: ignore[arg-type,return-value]
+def _events(combination: Combination, found: Columns, epochs: Epochs) -> list[dict[str, object]]:
+    """The events of one source."""
+    groups = _by_time(found, combination.slack) + _by_period(found, combination.period_tolerance)
+    events = [_event({name: column[rows] for name, column in found.items()}, epochs) for rows in groups]
+    begin = np.array([event["time_first"] for event in events])
+    return [events[k] for k in np.argsort(begin, kind="stable").tolist()]
 
 
 def _times(lightcurve: Lightcurve) -> Floats:
@@ -130,23 +129,7 @@ def _times(lightcurve: Lightcurve) -> Floats:
     return np.where(np.isfinite(bjd), bjd, lightcurve.time)[lightcurve.usable]
 
 
-def _add(found: _Found, survey: _Survey, rows: Rows, lightcurves: Sequence[Lightcurve]) -> None:
-    table = {name: column[rows] for name, column in survey.detections.items()}
-    shift = table["bjd_peak"] - table["time_peak"]
-    shift = np.where(np.isfinite(shift), shift, 0.0)
-    half = 0.5 * np.where(np.isfinite(table["width"]), table["width"], 0.0)
-    found.begin += (np.minimum(table["time_first"], table["time_peak"] - half) + shift).tolist()
-    found.end += (np.maximum(table["time_last"], table["time_peak"] + half) + shift).tolist()
-    found.peak += (table["time_peak"] + shift).tolist()
-    for name in ("snr", "fap", "period", "finder"):
-        getattr(found, name).extend(table[name].tolist())
-    numbers = table["lightcurve"].tolist()
-    bands = {lc.number: lc.band for lc in lightcurves}
-    found.lightcurve += [(survey.name, number) for number in numbers]
-    found.band += [bands[number] for number in numbers]
-
-
-def _by_time(values: Mapping[str, Floats], slack: float) -> list[Rows]:
+def _by_time(values: Columns, slack: float) -> list[Rows]:
     """Detections of one sign that overlap in time, or touch others that do."""
     groups = []
     for sign in (-1, 1):
@@ -158,7 +141,7 @@ def _by_time(values: Mapping[str, Floats], slack: float) -> list[Rows]:
     return groups
 
 
-def _by_period(values: Mapping[str, Floats], tolerance: float) -> list[Rows]:
+def _by_period(values: Columns, tolerance: float) -> list[Rows]:
     """Detections of periodic signals whose periods agree with that before them in order."""
     mine = np.flatnonzero(np.isfinite(values["period"]))
     mine = mine[np.argsort(values["period"][mine], kind="stable")]
@@ -170,37 +153,34 @@ def _split(rows: Rows, is_apart: NDArray[np.bool_]) -> list[Rows]:
     return np.split(rows, np.flatnonzero(is_apart) + 1) if rows.size else []
 
 
-def _event(
-    values: Mapping[str, Floats], found: _Found, rows: Rows, epochs: Mapping[tuple[str, int], Floats]
-) -> dict[str, object]:
-    begin, end = float(values["begin"][rows].min()), float(values["end"][rows].max())
-    best: dict[tuple[str, int], int] = {}
-    for row in rows.tolist():
-        key = found.lightcurve[row]
-        if key not in best or abs(found.snr[row]) > abs(found.snr[best[key]]):
-            best[key] = row
-    is_observed = {key for key, time in epochs.items() if ((time >= begin) & (time <= end)).any()} | set(best)
+def _event(found: Columns, epochs: Epochs) -> dict[str, object]:
+    """One event, of the detections that belong to it."""
+    begin, end, strength = float(found["begin"].min()), float(found["end"].max()), np.abs(found["snr"])
+    keys = list(zip(*(found[name].tolist() for name in ("survey", "lightcurve")), strict=True))
+    # the most significant detection of each light curve
+    best = {keys[k]: k for k in np.argsort(strength, kind="stable").tolist()}
     chosen = np.array(list(best.values()))
-    top = int(chosen[np.argmax(np.abs(values["snr"][chosen]))])
-    snr, fap = joint_significance(values["snr"][chosen], float(values["fap"][top]), len(is_observed))
+    top = int(chosen[np.argmax(strength[chosen])])
+    observed = {key for key, time in epochs.items() if ((time >= begin) & (time <= end)).any()} | set(best)
+    snr, fap = joint_significance(found["snr"][chosen], float(found["fap"][top]), len(observed))
     return {
         "time_first": begin,
-        "time_peak": found.peak[top],
+        "time_peak": float(found["peak"][top]),
         "time_last": end,
-        "snr": snr * (1.0 if found.snr[top] > 0 else -1.0),
+        "snr": float(np.copysign(snr, found["snr"][top])),
         "fap": fap,
-        "period": found.period[top],
-        "n_detections": rows.size,
+        "period": float(found["period"][top]),
+        "n_detections": len(keys),
         "n_lightcurves": len(best),
-        "n_observed": len(is_observed),
-        "surveys": _listed(survey for survey, _ in best),
-        "bands": _listed(found.band[row] for row in rows.tolist()),
-        "finders": _listed(found.finder[row] for row in rows.tolist()),
+        "n_observed": len(observed),
+        "surveys": _listed(found["survey"]),
+        "bands": _listed(found["band"]),
+        "finders": _listed(found["finder"]),
     }
 
 
-def _listed(words: object) -> str:
-    return ", ".join(sorted({str(word) for word in words if word}))  # type: ignore[attr-defined]
+def _listed(words: Array) -> str:
+    return ", ".join(word for word in np.unique(words).tolist() if word)
 
 
 COMBINE = Stage(

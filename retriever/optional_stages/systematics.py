@@ -4,6 +4,7 @@ Three stages: the first says in which groups (nights or sectors, by band) a sour
 exposure of a group on all sources in it, and the third marks and corrects the light curves of each source.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -116,22 +117,16 @@ EXPOSURES = Table(
 def list_groups(components: Components, batch: Batch) -> Made:
     """Say in which groups each source of a batch has usable epochs."""
     grouping = components["exposure_groups"]
-    rows: list[list[dict[str, object]]] = [[] for _ in range(len(batch))]
+    sources, groups = [np.zeros(0, np.int64)], [np.zeros(0, "U1")]
     for part in LightcurveSet.read(batch.inputs["lightcurves"]).batches:
-        use = np.flatnonzero(part.usable)
-        names, code = np.unique(_group_of(grouping, part)[use], return_inverse=True)
-        pairs, counts = np.unique(part.spread(part.source)[use] * names.size + code, return_counts=True)
-        for pair, n in zip(pairs.tolist(), counts.tolist(), strict=True):
-            rows[pair // names.size].append({"group": str(names[pair % names.size]), "n_epochs": n})
-    # light curves of one band and night with other columns are other parts
-    return Made.from_rows(GROUPS, [_merged(of_source) for of_source in rows])
-
-
-def _merged(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    total: dict[object, int] = {}
-    for row in rows:
-        total[row["group"]] = total.get(row["group"], 0) + int(row["n_epochs"])  # type: ignore[call-overload]
-    return [{"group": name, "n_epochs": n} for name, n in sorted(total.items(), key=str)]
+        sources.append(part.spread(part.source)[part.usable])
+        groups.append(_group_of(grouping, part)[part.usable])
+    names, code = np.unique(np.concatenate(groups), return_inverse=True)
+    pairs, counts = np.unique(np.concatenate(sources) * max(names.size, 1) + code, return_counts=True)
+    rows: list[list[dict[str, object]]] = [[] for _ in range(len(batch))]
+    for pair, n in zip(pairs.tolist(), counts.tolist(), strict=True):
+        rows[pair // names.size].append({"group": str(names[pair % names.size]), "n_epochs": n})
+    return Made.from_rows(GROUPS, rows)
 
 
 def _group_of(grouping: Grouping, part: LightcurveBatch) -> NDArray[np.str_]:
@@ -192,8 +187,9 @@ def _epochs_by_group(grouping: Grouping, batch: Batch) -> dict[str, Columns]:
 def _rows_by_word(words: NDArray[np.str_]) -> Iterator[tuple[str, Rows]]:
     names, code = np.unique(words, return_inverse=True)
     order = np.argsort(code, kind="stable")
-    pieces = np.split(order, np.cumsum(np.bincount(code, minlength=names.size))[:-1])
-    yield from zip(names.tolist(), pieces, strict=False)
+    ends = np.cumsum(np.bincount(code, minlength=names.size))
+    for name, (first, last) in zip(names.tolist(), itertools.pairwise([0, *ends.tolist()]), strict=True):
+        yield name, order[first:last]
 
 
 def _exposures(systematics: Systematics, epochs: Columns | None) -> list[dict[str, object]]:
@@ -279,7 +275,8 @@ def correct(components: Components, batch: Batch) -> Made:
     changed = []
     for part in lightcurves.batches:
         group = _group_of(grouping, part)
-        row = _exposure_of(part, group, observer_times(part, batch.sources), table, of_group)
+        within = systematics.same_exposure / 86400.0
+        row = _exposure_of(group, observer_times(part, batch.sources), table, of_group, within)
         is_seen, is_bad, trend = row >= 0, np.zeros(row.size, np.bool_), np.full(row.size, np.nan)
         is_bad[is_seen], trend[is_seen] = table["is_bad"][row[is_seen]], table["trend"][row[is_seen]]
         marked = part.replace(qflag=part.columns["qflag"] | is_bad)
@@ -288,9 +285,9 @@ def correct(components: Components, batch: Batch) -> Made:
 
 
 def _exposure_of(
-    part: LightcurveBatch, group: NDArray[np.str_], time: Floats, table: Columns, of_group: dict[str, Rows]
+    group: NDArray[np.str_], time: Floats, table: Columns, of_group: dict[str, Rows], within: float
 ) -> Rows:
-    """Row of the exposure of each epoch in the table; −1 where there is none, as for epochs that are not usable."""
+    """Row in the table of the exposure at the time of each epoch; −1 where none is within so many days."""
     row = np.full(time.size, -1)
     for name, epochs in _rows_by_word(group):
         if name in of_group:
@@ -302,8 +299,8 @@ def _exposure_of(
             nearer = np.where(
                 np.abs(times[before] - time[epochs]) <= np.abs(times[after] - time[epochs]), before, after
             )
-            row[epochs] = rows[nearer]
-    row[~part.usable] = -1
+            is_near = np.abs(times[nearer] - time[epochs]) <= within
+            row[epochs] = np.where(is_near, rows[nearer], -1)
     return row
 
 

@@ -274,27 +274,28 @@ def _cells(values: Sequence[Array], edges: Sequence[Floats]) -> Rows:
     return np.where(outside, -1, cell)
 
 
-def rates_by(results: SearchResults, by: Sequence[str], bins: int = _BINS, threshold: float = 0.0) -> dict[str, object]:
+def rates_by(
+    results: SearchResults, by: Sequence[str], bins: int = _BINS, threshold: float = 0.0
+) -> list[dict[str, float]]:
     """Rates of events in bins of one or more quantities.
 
     Returns
     -------
-    dict
-        `source_days`, and `bins`: those of `completeness_by` with `rate` per source and day, its interval `rate_low` to
-        `rate_high` from the Poisson interval of the number, and `limit`, which 95 % of searches with that rate
-        would have exceeded in number. NaN where nothing was recovered, or detections do not have a quantity.
+    list of dict
+        The bins of `completeness_by` with `rate` per source and day, its interval `rate_low` to `rate_high` from the
+        Poisson interval of the number, and `limit`, which 95 % of searches with that rate would have exceeded in
+        number. NaN where nothing was recovered, or detections do not have a quantity.
     """
-    days = results.source_days
     rows: list[dict[str, float]] = []
     for row in completeness_by(results, by, bins, threshold):
-        number, seen = np.array(row["detections"]), row["efficiency"] * days
+        number, seen = np.array(row["detections"]), row["efficiency"] * results.source_days
         (low, high), (_, limit) = poisson_interval(number), poisson_interval(number, 2.0 * LIMIT - 1.0)
         scale = 1.0 / seen if seen > 0 else float("nan")
         rows.append({
             **row, "rate": float(number * scale), "rate_low": float(low * scale), "rate_high": float(high * scale),
             "limit": float(limit * scale),
         })  # fmt: skip
-    return {"source_days": days, "bins": rows}
+    return rows
 
 
 def thresholds_of(version: VersionFolder, results: SearchResults) -> list[dict[str, float]]:
@@ -354,13 +355,13 @@ def write_completeness(folder: Path) -> None:
     rows: list[dict[str, object]] = []
     for name, quantity in QUANTITIES.items():
         try:
-            rates = rates_by(results, [name])
+            bins = rates_by(results, [name])
         except ConfigError:
             continue
-        for row in rates["bins"]:  # type: ignore[attr-defined]
+        for row in bins:
             own = {key: value for key, value in row.items() if not key.startswith(f"{name}_")}
             limits = {"from": row[f"{name}_from"], "to": row[f"{name}_to"]}
-            rows.append({"quantity": name, "unit": quantity.unit, **limits, **own, "source_days": rates["source_days"]})
+            rows.append({"quantity": name, "unit": quantity.unit, **limits, **own, "source_days": results.source_days})
     names = ["quantity", "unit", "from", "to", "injected", "observed", "recovered", "completeness", "low", "high",
              "efficiency", "detections",
              "rate", "rate_low", "rate_high", "limit", "source_days"]  # fmt: skip

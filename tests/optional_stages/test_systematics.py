@@ -68,6 +68,16 @@ def test_exposures_that_are_bad_for_many_sources_are_marked_and_no_others() -> N
     assert not corrected(sky()[0], trend=False)[1]["is_bad"].any()
 
 
+def test_an_epoch_between_the_exposures_of_the_others_is_left_as_it_is() -> None:
+    of_sources, _ = sky(trend=3.0, bad=(40,))
+    # a star of negative flux is in no exposure of its own, and none of the others' is within a minute of its epochs
+    lc = of_sources[3][0]
+    of_sources[3] = [lc.replace(flux=-lc.flux, time=lc.time + 80 / 86400)]
+    after, exposures = corrected(of_sources)
+    assert np.flatnonzero(exposures["is_bad"]).tolist() == [40]
+    assert not after[3].qflag.any() and (after[3].flux == -lc.flux).all()
+
+
 def test_an_event_of_one_source_marks_no_exposure_and_stays() -> None:
     of_sources, _ = sky(trend=1.0)
     lc = of_sources[3][0]

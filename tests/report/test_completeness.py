@@ -85,7 +85,7 @@ def test_completeness_and_rates_by_hand(small: VersionFolder) -> None:
     assert (high["completeness"], high["efficiency"]) == (0.2, pytest.approx(1 / 6))
     assert (low["snr_from"], low["snr_to"], high["snr_from"]) == pytest.approx((4.0, 32**0.5, 32**0.5))
     assert (low["detections"], high["detections"]) == (0, 2)  # of |S/N| 6 and 7.2; 9 is above the last bin
-    (rate_low, rate_high) = rates_by(results, ["snr"], bins=2)["bins"]
+    (rate_low, rate_high) = rates_by(results, ["snr"], bins=2)
     assert rate_high["rate"] == pytest.approx(2 / (34 / 6))
     assert rate_low["rate"] == 0 and rate_low["rate_high"] == pytest.approx(1.841 / 34, rel=1e-3)
     assert rate_low["limit"] == pytest.approx(2.996 / 34, rel=1e-3)
