@@ -96,7 +96,7 @@ def test_words_recompute_nothing_and_code_only_what_depends_on_it(copy: Path) ->
 
     change(copy / "retriever" / "finders" / "peak.py", "free = np.ones(", "free = 1 == np.ones(")
     assert "computed now: analyze 10, simulate 10" in run(copy)
-    change(copy / "retriever" / "simulators" / "gaussian.py", "-4.0 * np.log(2.0)", "-np.log(2.0) * 4.0")
+    change(copy / "retriever" / "profiles.py", "-4.0 * np.log(2.0)", "-np.log(2.0) * 4.0")
     assert "computed now: simulate 10 " in run(copy)
     change(copy / "retriever" / "pipeline" / "results.py", "self._failed > total", "total < self._failed")
     change(copy / "retriever" / "observatories" / "demo.py", "luck = rng.random(3)", "luck = 0 + rng.random(3)")
