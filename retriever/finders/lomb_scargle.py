@@ -13,12 +13,10 @@ from retriever.finders.events import event_columns, find_in_one, no_events
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveBatch
 from retriever.noise import check_noise_model, epoch_noise, scores_of_epochs
+from retriever.periodogram import Series, highest_peak
 from retriever.schema import Columns
 
-__all__ = ["LombScargleFinder", "log_false_alarm_probability"]
-
-_FEWEST = 10
-"""Usable epochs below which a light curve has no periodogram."""
+__all__ = ["LombScargleFinder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,64 +98,17 @@ class LombScargleFinder:
         from astropy.timeseries import LombScargle
         from scipy.special import ndtri_exp
 
-        if time.size < _FEWEST or time[-1] <= time[0]:
-            return {}
-        span = time[-1] - time[0]
-        step, low, high = 1.0 / (self.oversampling * span), 1.0 / (self.longest or span), 1.0 / self.shortest
-        frequency = np.arange(low, high, step)
-        if frequency.size < 2:
+        curve = Series(time=time, flux=flux, noise=noise)
+        limits = {"shortest": self.shortest, "longest": self.longest, "oversampling": self.oversampling}
+        peak = highest_peak([curve], **limits)
+        if peak is None or not peak.log_fap <= np.log(self.fap_threshold):
             return {}
         model = LombScargle(time, flux, noise)
-        power = model.power(frequency, method=_method(), assume_regular_frequency=True)
-        best = int(np.argmax(power))
-        fine = frequency[best] + step * np.linspace(-1.0, 1.0, 41)
-        refined = model.power(fine, method="cython")
-        best_frequency, top = float(fine[np.argmax(refined)]), float(np.clip(refined.max(), 0.0, 1.0 - 1e-15))
-        if not top > 0.0:
-            return {}
-        log_fap = log_false_alarm_probability(top, time, noise, high)
-        if not log_fap <= np.log(self.fap_threshold):
-            return {}
-        _, sine, cosine = model.model_parameters(best_frequency)
-        fitted = model.model(time, best_frequency)
-        amplitude = float(np.hypot(sine, cosine))
+        _, sine, cosine = model.model_parameters(peak.frequency)
+        fitted = model.model(time, peak.frequency)
         return {
-            "at": int(np.argmax(fitted)), "snr": float(-ndtri_exp(log_fap)) if log_fap < 0 else 0.0, "dmag": np.nan,
-            "n_epochs": time.size, "amplitude": amplitude, "period": 1.0 / best_frequency, "fap": np.exp(log_fap),
+            "at": int(np.argmax(fitted)), "snr": float(-ndtri_exp(peak.log_fap)) if peak.log_fap < 0 else 0.0,
+            "dmag": np.nan, "n_epochs": time.size, "amplitude": float(np.hypot(sine, cosine)),
+            "period": 1.0 / peak.frequency, "fap": np.exp(peak.log_fap),
             "chi2": float(np.sum(((flux - fitted) / noise) ** 2) / max(time.size - 4, 1)),
         }  # fmt: skip
-
-
-def log_false_alarm_probability(power: float, time: Floats, noise: Floats, highest: float) -> float:
-    """Natural logarithm of the probability that noise has a higher peak up to a frequency (Baluev 2008), at most 0.
-
-    Parameters
-    ----------
-    power
-        Of the normalized periodogram, 0 to 1.
-    time, noise
-        Of the epochs.
-    highest
-        Highest frequency.
-    """
-    from scipy.special import gammaln
-
-    n = time.size
-    weight = noise**-2.0
-    mean = np.average(time, weights=weight)
-    width = highest * np.sqrt(4.0 * np.pi * np.average((time - mean) ** 2, weights=weight))
-    factor = np.sqrt(2.0 / (n - 1)) * np.exp(gammaln(0.5 * (n - 1)) - gammaln(0.5 * (n - 2)))
-    single = 0.5 * (n - 3) * np.log1p(-power)
-    tail = np.log(factor * width) + 0.5 * (n - 4) * np.log1p(-power) + 0.5 * np.log(0.5 * (n - 1) * power)
-    both = np.logaddexp(single, tail)
-    if both < -20.0:  # where the exact form would lose its digits
-        return float(both)
-    return float(np.log(-np.expm1(np.log1p(-np.exp(single)) - np.exp(tail))))
-
-
-def _method() -> str:
-    try:
-        import nifty_ls  # noqa: F401  it adds its method to astropy's
-    except ImportError:
-        return "fast"
-    return "fastnifty"

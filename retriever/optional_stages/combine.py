@@ -11,8 +11,8 @@ from retriever.attempt import attempt
 from retriever.batch import Batch, Components, Made
 from retriever.errors import ConfigError
 from retriever.graph import Port, Stage
-from retriever.lightcurve import Lightcurve
 from retriever.noise import joint_significance
+from retriever.optional_stages.joined import common_time
 from retriever.ragged import rows_of
 from retriever.schema import Column, Columns, Table, Tables
 from retriever.scores import with_scores
@@ -98,7 +98,7 @@ def _found_in(survey: str, ports: Mapping[str, Tables]) -> tuple[Columns, dict[i
     for part in lightcurves.batches:
         for k, source in enumerate(part.source.tolist()):
             lightcurve = part.lightcurve(k)
-            epochs.setdefault(source, {})[survey, lightcurve.number] = _times(lightcurve)
+            epochs.setdefault(source, {})[survey, lightcurve.number] = common_time(lightcurve)[lightcurve.usable]
             bands[source, lightcurve.number] = lightcurve.band
     shift = table["bjd_peak"] - table["time_peak"]
     shift = np.where(np.isfinite(shift), shift, 0.0)
@@ -121,12 +121,6 @@ def _events(combination: Combination, found: Columns, epochs: Epochs) -> list[di
     events = [_event({name: column[rows] for name, column in found.items()}, epochs) for rows in groups]
     begin = np.array([event["time_first"] for event in events])
     return [events[k] for k in np.argsort(begin, kind="stable").tolist()]
-
-
-def _times(lightcurve: Lightcurve) -> Floats:
-    """Times of usable epochs in BJD_TDB, or in the survey's own time where that is not known."""
-    bjd = lightcurve.bjd
-    return np.where(np.isfinite(bjd), bjd, lightcurve.time)[lightcurve.usable]
 
 
 def _by_time(values: Columns, slack: float) -> list[Rows]:
