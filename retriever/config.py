@@ -35,7 +35,7 @@ CONFIG_FOLDER = _PACKAGE / "conf" if (_PACKAGE / "conf").exists() else _PACKAGE.
 Config = DictConfig
 """A composed config; modules that only pass it on need not import OmegaConf."""
 
-_PLAIN = ("project", "run", "store", "paths", "stages")
+_PLAIN = ("project", "run", "store", "paths", "stages", "histograms")
 SEARCH_GROUPS = ("detrend", "quality", "finder", "analysis", "simulator", "scrambler")
 """Groups whose components all surveys of a run share."""
 
@@ -44,6 +44,7 @@ _NEW_GROUPS: Mapping[str, Any] = {
     "stages": {},
     "detrend": {"_target_": "retriever.detrending.none.NoDetrending"},
     "scrambler": {"_target_": "retriever.scramblers.standard.Scrambler", "share": 0.0},
+    "histograms": {},
 }
 """Groups that configs of earlier versions do not have, as they were then."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.histogram import SCORE_AXES, SparseCounts, merged_counts, sparse_counts
+from retriever.histogram import Histograms, SparseCounts, merged_counts, sparse_counts
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import WORDS, LightcurveBatch, LightcurveSet
 from retriever.ragged import layout_name, pack_ragged, ranges
@@ -81,16 +81,15 @@ def _epochs(index: Columns, rows: NDArray[np.int64], table: Columns) -> Columns:
     return dict(table) if whole else {name: column[epochs] for name, column in table.items()}
 
 
-def count_epochs(processed: LightcurveSet) -> SparseCounts:
-    """Count the epochs of light curves for the histograms of scores."""
+def count_epochs(reduced: LightcurveSet, processed: LightcurveSet, histograms: Histograms) -> SparseCounts:
+    """Count the epochs of light curves for the histograms: by the scores that have an axis, and new ones like them."""
     parts = []
-    for batch in processed.batches:
+    for before, batch in zip(reduced.batches, processed.batches, strict=True):
+        scores = [name for name in batch.columns if name in histograms.scores or name not in before.columns]
         bands = batch.words["band"]
         for band in np.unique(bands).tolist():
             mine = bands == band
             epochs = slice(None) if mine.all() else batch.spread(mine)
-            columns = batch.columns
-            scores = {axis.name: columns[axis.name][epochs] for axis in SCORE_AXES if axis.name in columns}
-            mag, exptime, qflag = (columns[name][epochs] for name in ("mag", "exptime", "qflag"))
-            parts.append(sparse_counts(band, mag, exptime, qflag, scores))
+            columns = {name: column[epochs] for name, column in batch.columns.items()}
+            parts.append(sparse_counts(histograms, band, columns, scores))
     return merged_counts(parts)

@@ -70,6 +70,16 @@ def test_compare_counts_as_a_plain_loop_does_and_needs_no_database(retriever, st
             here = frame[(frame.snr.abs() >= low) & (frame.snr.abs() < high) & ~frame.blended]
             assert row["injected"][k] == len(here)
             assert row["recovered"][k] == pytest.approx(here.recovered.mean())
+    for row in found["search"]["completeness"]["width"]:
+        for k, frame in enumerate(injections):
+            here = frame[(frame.width >= row["from"]) & (frame.width < row["to"]) & ~frame.blended]
+            seen = here[(here.n_epochs > 0) | here.recovered]
+            assert (row["observed"][k], row["recovered"][k]) == (len(seen), seen.recovered.sum())
+    (at_six,) = [row for row in found["search"]["thresholds"] if row["threshold"] == 6.0]
+    assert at_six["detections"] == [int((tables(folder)["detections"].snr.abs() >= 6).sum()) for folder in copies]
+    assert found["search"]["source_days"][0] == found["search"]["source_days"][1] > 0
+    text = retriever("compare", *map(str, copies)).out
+    assert "completeness by snr, with 68 % intervals, and rate:" in text and "\n  6: " in text
     assert found["histograms"]["snr"] == 0.0
     same = told(retriever, "compare", str(copies[0]), str(shutil.copytree(copies[0], stand / "again" / copies[0].name)))
     assert same["parameters"] == {} and same["detections"]["only"] == [0, 0]
@@ -106,6 +116,8 @@ def test_compare_of_many_is_a_row_a_version(retriever, stand, two) -> None:
     frame = tables(two[0])["injections"]
     (row,) = [row for row in rows if row["version"] == two[0].name]
     assert row["recovered"] == pytest.approx(frame.recovered.mean())
+    seen = frame[~frame.blended & ((frame.n_epochs > 0) | frame.recovered)]
+    assert row["completeness"] == pytest.approx(seen.recovered.mean())
 
 
 def test_names_that_mean_nothing_or_too_much_get_a_sentence(retriever, stand, two) -> None:

@@ -1,8 +1,10 @@
 import itertools
 
 import numpy as np
+import pytest
 
-from retriever.histogram import CONTEXT_AXES, SCORE_AXES, ScoreHistogram
+from retriever.errors import ConfigError
+from retriever.histogram import Bins, ContextBins, Histograms, ScoreHistogram, sparse_counts
 
 
 def epochs(n: int, seed: int) -> dict[str, np.ndarray]:
@@ -17,14 +19,14 @@ def epochs(n: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def add(histogram: ScoreHistogram, e: dict[str, np.ndarray], band: str = "r") -> None:
-    histogram.add(band, e["mag"], e["exptime"], e["qflag"], {"snr": e["snr"], "dmag": e["dmag"]})
+    histogram.add_sparse(sparse_counts(histogram.histograms, band, e, ["snr", "dmag"]))
 
 
 def test_counts_are_those_of_a_plain_loop() -> None:
     e, histogram = epochs(300, 1), ScoreHistogram()
     add(histogram, e)
     counts = histogram.counts("snr", ["r"])[..., 0]
-    axes = (SCORE_AXES[0], *CONTEXT_AXES)
+    axes = (Histograms().score_axes["snr"], *Histograms().context_axes.values())
     expected = np.zeros_like(counts)
     for k in range(300):
         if np.isnan(e["snr"][k]):
@@ -63,3 +65,49 @@ def test_bands_are_apart() -> None:
     add(histogram, epochs(20, 2), "r")
     assert histogram.bands == ["g", "r"]
     assert histogram.counts("dmag", ["g", "r"])[0].sum(axis=(0, 1, 2)).tolist() == [10, 20]
+
+
+def test_scores_of_further_finders_have_the_axis_of_their_score() -> None:
+    e, histogram = epochs(50, 1), ScoreHistogram()
+    columns = {**e, "snr_flare": e["snr"], "unknown": e["snr"]}
+    histogram.add_sparse(sparse_counts(histogram.histograms, "r", columns, ["snr", "snr_flare", "unknown"]))
+    assert histogram.scores == ["snr", "dmag", "offset", "snr_flare"]
+    np.testing.assert_array_equal(histogram.counts("snr_flare", ["r"]), histogram.counts("snr", ["r"]))
+    assert histogram.counts("offset", ["r"]).sum() == 0
+
+
+def test_axes_are_as_the_config_says() -> None:
+    axes = Histograms(
+        scores={"steps": Bins(low=0.0, high=1.0, bins=2), "steps_fine": Bins(edges=[0.0, 0.1, 1.0])},
+        context={"airmass": ContextBins(column="airmass", low=1.0, high=3.0, bins=1)},
+    )
+    values = np.array([0.05, 0.7, 2.0])
+    columns = {"qflag": np.zeros(3, bool), "airmass": np.array([1.5, 2.0, 9.0]), "steps": values,
+               "steps_fine": values, "steps_fine_second": values}  # fmt: skip
+    histogram = ScoreHistogram(histograms=axes)
+    histogram.add_sparse(sparse_counts(axes, "r", columns, ["steps", "steps_fine", "steps_fine_second"]))
+    assert histogram.counts("steps", ["r"])[0].sum(axis=(1, 2)).tolist() == [0, 1, 1, 1, 0]
+    assert histogram.counts("steps", ["r"])[0].sum(axis=(0, 2)).tolist() == [0, 2, 1, 0]
+    for name in ("steps_fine", "steps_fine_second"):
+        assert histogram.counts(name, ["r"])[0].sum(axis=(1, 2)).tolist() == [0, 1, 1, 1, 0]
+    without = ScoreHistogram(histograms=axes)
+    del columns["airmass"]
+    without.add_sparse(sparse_counts(axes, "r", columns, ["steps"]))
+    assert without.counts("steps", ["r"])[0].sum(axis=(0, 2)).tolist() == [0, 0, 0, 3]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Bins(),
+        lambda: Bins(low=1.0, high=0.0, bins=5),
+        lambda: Bins(edges=[0.0, 0.0, 1.0]),
+        lambda: Histograms(scores={"a b": Bins(low=0.0, high=1.0, bins=1)}),
+        lambda: Histograms(scores={"filter": Bins(low=0.0, high=1.0, bins=1)}),
+        lambda: Histograms(scores={"magnitude": Bins(low=0.0, high=1.0, bins=1)}),
+        lambda: Histograms(scores={"snr": Bins(low=0.0, high=1.0, bins=10_000_000)}),
+    ],
+)
+def test_wrong_axes_are_refused(wrong: object) -> None:
+    with pytest.raises(ConfigError, match="histograms"):
+        wrong()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever.detection import DETECTIONS, Detection, columns_of_records, pack_properties, records_of_columns
-from retriever.histogram import ScoreHistogram
+from retriever.histogram import ScoreHistogram, sparse_counts
 from retriever.lightcurve import Lightcurve, TimeSystem
 from retriever.lightcurves import LightcurveSet, tables_of_objects
 from retriever.ragged import select_items
@@ -159,9 +159,9 @@ def test_epochs_are_counted_as_by_one_light_curve_after_the_other() -> None:
     ]
     scored = [tuple(lc.replace(qflag=lc.flux > 100, extra={"snr": lc.flux - 100}) for lc in lcs) for lcs in sources]
     together, apart = ScoreHistogram(), ScoreHistogram()
-    _, processed = with_scores(tables_of_objects(sources), score_tables_of_objects(sources, scored))
-    together.add_sparse(count_epochs(processed))
+    reduced, processed = with_scores(tables_of_objects(sources), score_tables_of_objects(sources, scored))
+    together.add_sparse(count_epochs(reduced, processed, together.histograms))
     for lcs in scored:
         for lc in lcs:
-            apart.add(lc.band, lc.mag, lc.exptime, lc.qflag, {"snr": lc.extra["snr"]})
+            apart.add_sparse(sparse_counts(apart.histograms, lc.band, lc.columns(), ["snr"]))
     np.testing.assert_array_equal(together.counts("snr", ["g", "r"]), apart.counts("snr", ["g", "r"]))

@@ -45,6 +45,8 @@ class CompositeFinder:
     def __post_init__(self) -> None:
         if not self.finders:
             raise ConfigError("finder.finders is empty; name one finder or more, as in finder/peak@finder.finders.peak")
+        for name in {"low", "high"} & self.finders.keys():
+            raise ConfigError(f"finder.finders names {name!r}, as edges of bins are called; choose another name")
 
     def find(self, lightcurve: Lightcurve) -> tuple[Mapping[str, Any], tuple[Detection, ...]]:
         """Give the scores of all finders, and all detections in order of time."""

@@ -60,6 +60,7 @@ def finish(
         read_segment=lambda number, tables: read(roots[segments[number][0]] / segments[number][1], tables)[1],
         rows=lambda table, ids: queries.rows(database, table, ids),
         fresh=results.fresh,
+        axes=recipe.histograms,
         aliases=aliases,
     )
     if write_tables(folder, counted):

@@ -9,6 +9,7 @@ from retriever import interfaces
 from retriever.batch import Components
 from retriever.fingerprint.code_hashes import code_of, definition_of
 from retriever.graph import GRAPH, Graph, Stage
+from retriever.histogram import Histograms
 from retriever.identity import canonical_hash
 from retriever.interfaces import describe
 from retriever.store.batch import StageSpec
@@ -48,6 +49,8 @@ class Recipe:
         The stages, those of the project included.
     own
         Components of the project's stages, by the name of the stage.
+    histograms
+        Axes of the histograms; no key depends on them, since segments hold no counts.
     """
 
     surveys: Mapping[str, Survey]
@@ -57,13 +60,15 @@ class Recipe:
     outputs: Path
     graph: Graph = GRAPH
     own: Mapping[str, object] = field(default_factory=dict)
+    histograms: Histograms = field(default_factory=Histograms)
 
     def components(self, observatory: str) -> Components:
         """The components by group: those of one survey, or those for stages that join surveys."""
         if observatory == JOINT:
-            return {**self.search, **self.own}
+            return {**self.search, **self.own, "histograms": self.histograms}
         survey = self.surveys[observatory]
-        return {"observatory": survey.observatory, "reducer": survey.reducer, **self.search, **self.own}
+        own = {"observatory": survey.observatory, "reducer": survey.reducer, **self.own}
+        return {**self.search, **own, "histograms": self.histograms}
 
     @cached_property
     def stages(self) -> Graph:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import AbortedRun, StoreError
+from retriever.histogram import ScoreHistogram
 from retriever.identity import Digests
 from retriever.outcome import Outcome
 from retriever.pipeline.cutting import Task
@@ -44,7 +45,7 @@ class Results:
         self._failed = self._failed_in_a_row = 0
         self.tried: dict[Key, set[bytes]] = {}
         self.not_refreshed: list[str] = []
-        self.fresh = FreshCounts()
+        self.fresh = FreshCounts(total=ScoreHistogram(histograms=recipe.histograms))
 
     def take(
         self, finished: Sequence[tuple[Task, JobResult]], states: States, leases: LeaseHolder, progress: Progress

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retriever.config import SEARCH_GROUPS, Setup, build_setup, frozen_yaml, typed
 from retriever.errors import CatalogError, ConfigError, nearest
+from retriever.histogram import Histograms
 from retriever.interfaces import AsksArchive
 from retriever.pipeline.asked import RequestChanges
 from retriever.pipeline.executors import Engine
@@ -222,6 +223,7 @@ def make_recipe(setup: Setup, seed: int, paths: Paths) -> Recipe:
             for name, observatory in setup.observatories.items()
         },
         search={group: setup.components[group] for group in SEARCH_GROUPS},
+        histograms=typed(Histograms, setup.plain["histograms"], "histograms"),
         seed=seed,
         data=paths.data_root,
         outputs=paths.outputs_root,

@@ -148,6 +148,7 @@ def make_version(
         "observatories": {name: describe(survey.observatory) for name, survey in recipe.surveys.items()},
         "reducers": {name: describe(survey.reducer) for name, survey in recipe.surveys.items()},
         **{group: describe(component) for group, component in recipe.search.items()},
+        "histograms": describe(recipe.histograms),
         **({"stages": {name: describe(component) for name, component in recipe.own.items()}} if recipe.own else {}),
         "stage_keys": {
             name: {stage: spec.key for stage, spec in specs.items()} for name, specs in recipe.specs.items()

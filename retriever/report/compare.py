@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retriever.arrays import Array, Floats, Rows
 from retriever.errors import StoreError
+from retriever.report.compare_search import compare_searches, overall_completeness, searches_text
 from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
 from retriever.report.parameters import NOT_COMPARABLE, changed_modules, code_of_version, differing, is_comparable
 from retriever.report.tables import result_digest
@@ -21,8 +22,6 @@ __all__ = ["AMPLITUDES", "compare_many", "compare_text", "compare_two", "many_te
 
 AMPLITUDES = np.array([0.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, np.inf])
 """Edges of the bins of injected amplitude, in S/N."""
-
-_SCORES = ("snr", "dmag", "offset")
 
 
 def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
@@ -36,7 +35,7 @@ def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, object
     dict
         `identical` and `digests` (of all tables of results), `parameters` (address to both values), `code`,
         `environment`, `data`, `sources`, `rows` (of detections and of injections), `detections`, `injections`,
-        `histograms`; plain data.
+        `search` (see `retriever.report.compare_search`), `histograms`; plain data.
 
     Raises
     ------
@@ -59,6 +58,7 @@ def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, object
         },
         "detections": _detections(first, second),
         "injections": _injections([first, second]),
+        "search": compare_searches(first, second),
         "histograms": _histograms(first, second),
     }
 
@@ -73,7 +73,7 @@ def compare_many(versions: Sequence[VersionFolder]) -> list[dict[str, object]]:
         try:
             row |= _counts(version)
         except StoreError:
-            row |= {"sources": None, "detections": None, "injections": None, "recovered": None}
+            row |= {"sources": None, "detections": None, "injections": None, "recovered": None, "completeness": None}
         rows.append(row)
     return rows
 
@@ -85,6 +85,7 @@ def _counts(version: VersionFolder) -> dict[str, object]:
         "detections": len(version.table("detections", ["snr"])["snr"]),
         "injections": len(injections),
         "recovered": float(np.mean(injections)) if len(injections) else None,
+        "completeness": overall_completeness(version),
     }
 
 
@@ -241,27 +242,40 @@ def _injections(versions: Sequence[VersionFolder]) -> list[dict[str, object]]:
 
 
 def _histograms(first: VersionFolder, second: VersionFolder) -> dict[str, float | None]:
-    """Largest distance between the cumulative distributions of each score (Kolmogorov–Smirnov), good epochs."""
+    """Largest distance between the cumulative distributions of each score (Kolmogorov–Smirnov), good epochs.
+
+    None for a score that one of them lacks, or has with other bins.
+    """
+    one, other = (_distributions(version) for version in (first, second))
     distances: dict[str, float | None] = {}
-    for score in _SCORES:
-        distributions = [_distribution(version, score) for version in (first, second)]
-        if any(number is None or number.sum() == 0 for number in distributions):
-            distances[score] = None
+    for score in dict.fromkeys([*one, *other]):
+        distances[score] = None
+        if score not in one or score not in other:
             continue
-        cumulative = [np.cumsum(number) / number.sum() for number in distributions if number is not None]
-        distances[score] = float(np.max(np.abs(cumulative[0] - cumulative[1])))
+        (counts, edges), (other_counts, other_edges) = one[score], other[score]
+        if counts.sum() and other_counts.sum() and np.array_equal(edges, other_edges, equal_nan=True):
+            cumulative = np.cumsum(counts) / counts.sum(), np.cumsum(other_counts) / other_counts.sum()
+            distances[score] = float(np.max(np.abs(cumulative[0] - cumulative[1])))
     return distances
 
 
-def _distribution(version: VersionFolder, score: str) -> NDArray[np.int64] | None:
+def _distributions(version: VersionFolder) -> dict[str, tuple[NDArray[np.int64], Floats]]:
+    """Counts of good epochs by each score, and the lower edges of their bins."""
     import h5netcdf
 
+    distributions = {}
     try:
         with h5netcdf.File(version.folder / "histograms.nc", "r") as file:
-            numbers = np.asarray(file[score][1])
+            for score, variable in file.variables.items():
+                if variable.dimensions[0] != "selection" or variable.ndim < 2:
+                    continue
+                numbers = np.asarray(variable[1])
+                axis = variable.dimensions[1].removesuffix("_bin")
+                counts = numbers.sum(axis=tuple(range(1, numbers.ndim)))
+                distributions[score] = counts, np.asarray(file[f"{axis}_low"][...])
     except (OSError, KeyError):
-        return None
-    return np.asarray(numbers.sum(axis=tuple(range(1, numbers.ndim))))
+        return {}
+    return distributions
 
 
 # ---- for people --------------------------------------------------------------------------------------------------
@@ -306,6 +320,7 @@ def compare_text(comparison: Mapping[str, Any]) -> str:
         high = "" if row["snr"][1] is None else f"{row['snr'][1]:g}"
         shares = " → ".join("none" if share is None else f"{100 * share:.1f} %" for share in row["recovered"])
         lines.append(f"  {row['snr'][0]:g} to {high or 'above'}: {shares} of {' → '.join(map(str, row['injected']))}")
+    lines += searches_text(comparison["search"])
     for score, distance in comparison["histograms"].items():
         if distance is not None:
             lines.append(f"distribution of {score}: distance {distance:.4f}")

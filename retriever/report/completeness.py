@@ -21,8 +21,8 @@ from retriever.schema import Columns
 from retriever.store.files import temporary_path
 
 __all__ = [
-    "QUANTITIES", "SearchResults", "completeness_by", "poisson_interval", "rates_by", "searched_days", "thresholds_of",
-    "wilson_interval", "write_completeness",
+    "QUANTITIES", "SearchResults", "completeness_by", "even_edges", "poisson_interval", "rates_by",
+    "searched_days", "thresholds_of", "wilson_interval", "write_completeness",
 ]  # fmt: skip
 
 LEVEL = 0.6827
@@ -175,7 +175,7 @@ def _keys(source: Array, observatory: Array, number: Array) -> Array:
     return parts[0] + "\0" + parts[1] + "\0" + parts[2]
 
 
-def _edges(values: Floats, bins: int) -> Floats:
+def even_edges(values: Floats, bins: int = _BINS) -> Floats:
     """Edges of bins that are even in the logarithm and hold all values; none where there are no values."""
     values = np.abs(values[np.isfinite(values)])
     values = values[values > 0]
@@ -190,8 +190,9 @@ def _edges(values: Floats, bins: int) -> Floats:
 
 
 def completeness_by(
-    results: SearchResults, by: Sequence[str], bins: int = _BINS, threshold: float = 0.0
-) -> list[dict[str, float]]:
+    results: SearchResults, by: Sequence[str], bins: int = _BINS, threshold: float = 0.0,
+    edges: Sequence[Floats] | None = None,
+) -> list[dict[str, float]]:  # fmt: skip
     """Completeness in bins of one or more quantities.
 
     Parameters
@@ -202,6 +203,8 @@ def completeness_by(
         Number of bins of each.
     threshold
         Least |S/N| of a detection that counts as recovery.
+    edges
+        Edges of the bins of each quantity; None for even ones.
 
     Returns
     -------
@@ -219,7 +222,8 @@ def completeness_by(
         if name not in QUANTITIES:
             raise ConfigError(f"there is no quantity {name!r}{nearest(name, QUANTITIES)}")
     injections, detections = results.injections, results.detections
-    edges = [_edges(injections[QUANTITIES[name].injected].astype(np.float64), bins) for name in by]
+    if edges is None:
+        edges = [even_edges(injections[QUANTITIES[name].injected].astype(np.float64), bins) for name in by]
     for name, own in zip(by, edges, strict=True):
         if own.size < 2:
             raise ConfigError(f"the injected events of {results.name} have no {name}; choose another quantity")
@@ -275,8 +279,9 @@ def _cells(values: Sequence[Array], edges: Sequence[Floats]) -> Rows:
 
 
 def rates_by(
-    results: SearchResults, by: Sequence[str], bins: int = _BINS, threshold: float = 0.0
-) -> list[dict[str, float]]:
+    results: SearchResults, by: Sequence[str], bins: int = _BINS, threshold: float = 0.0,
+    edges: Sequence[Floats] | None = None,
+) -> list[dict[str, float]]:  # fmt: skip
     """Rates of events in bins of one or more quantities.
 
     Returns
@@ -287,7 +292,7 @@ def rates_by(
         number. NaN where nothing was recovered, or detections do not have a quantity.
     """
     rows: list[dict[str, float]] = []
-    for row in completeness_by(results, by, bins, threshold):
+    for row in completeness_by(results, by, bins, threshold, edges):
         number, seen = np.array(row["detections"]), row["efficiency"] * results.source_days
         (low, high), (_, limit) = poisson_interval(number), poisson_interval(number, 2.0 * LIMIT - 1.0)
         scale = 1.0 / seen if seen > 0 else float("nan")

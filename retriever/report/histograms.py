@@ -1,4 +1,4 @@
-"""Histograms of a version: counts of epochs by score, magnitude, exposure time and filter."""
+"""Histograms of a version: counts of epochs by score, context and filter."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retriever.histogram import CONTEXT_AXES, SCORE_AXES, SELECTIONS, ScoreHistogram, SparseCounts
+from retriever.histogram import SELECTIONS, Histograms, ScoreHistogram, SparseCounts
 from retriever.outcome import Outcome
 from retriever.ragged import select_items
 from retriever.schema import Tables
@@ -35,7 +35,7 @@ class FreshCounts:
         Path of the segment to the number of sources that were counted in it.
     """
 
-    total: ScoreHistogram = field(default_factory=ScoreHistogram)
+    total: ScoreHistogram
     sources: dict[str, int] = field(default_factory=dict)
 
     def add(self, path: str, sources: int, counts: SparseCounts) -> None:
@@ -78,6 +78,7 @@ def write_histograms(
     segments: SegmentRows,
     read_segment: ReadSegment,
     fresh: FreshCounts,
+    axes: Histograms,
 ) -> None:
     """Write a version's histograms; epochs that came with segments just made are not counted again.
 
@@ -86,11 +87,11 @@ def write_histograms(
     lightcurve_stages
         Observatory to the stage whose light curves were searched.
     """
-    histogram = ScoreHistogram()
+    histogram = ScoreHistogram(histograms=axes)
     if fresh.add_to(histogram, states, segments):
         counted = fresh.segment_ids(segments)
     else:
-        histogram, counted = ScoreHistogram(), set()
+        histogram, counted = ScoreHistogram(histograms=axes), set()
     for name, of_stages in states.items():
         if "analyze" in of_stages:
             pairs = of_stages[lightcurve_stages[name]], of_stages["analyze"]
@@ -109,9 +110,10 @@ def _write_netcdf(path: Path, histogram: ScoreHistogram) -> None:
     import h5netcdf
 
     bands = histogram.bands or [""]
+    score_axes, context_axes = histogram.histograms.score_axes, histogram.histograms.context_axes
+    axes = (*score_axes.values(), *context_axes.values())
     with h5netcdf.File(path, "w") as file:
-        file.attrs["title"] = "Counts of epochs by score, magnitude, exposure time and filter"
-        axes = (*SCORE_AXES, *CONTEXT_AXES)
+        file.attrs["title"] = "Counts of epochs by score, " + ", ".join(context_axes) + " and filter"
         file.dimensions = {
             "selection": len(SELECTIONS),
             **{f"{axis.name}_bin": axis.size for axis in axes},
@@ -125,14 +127,12 @@ def _write_netcdf(path: Path, histogram: ScoreHistogram) -> None:
             for word, limits in zip(("low", "high"), axis.limits(), strict=True):
                 edge = file.create_variable(f"{axis.name}_{word}", (f"{axis.name}_bin",), data=limits)
                 edge.attrs.update({"units": axis.unit, "long_name": f"{word} edge of the bin; NaN: unknown"})
-        context = [f"{axis.name}_bin" for axis in CONTEXT_AXES]
-        for axis in SCORE_AXES:
-            dims = ("selection", f"{axis.name}_bin", *context, "filter")
-            counts = histogram.counts(axis.name, bands)
-            variable = file.create_variable(axis.name, dims, data=counts, compression="gzip", compression_opts=1)
-            edges = [
-                f"{name}_{word}" for name in (axis.name, *(a.name for a in CONTEXT_AXES)) for word in ("low", "high")
-            ]
+        for score in histogram.scores:
+            of_axes = (histogram.axis_of(score).name, *context_axes)
+            dims = ("selection", *(f"{name}_bin" for name in of_axes), "filter")
+            counts = histogram.counts(score, bands)
+            variable = file.create_variable(score, dims, data=counts, compression="gzip", compression_opts=1)
+            edges = [f"{name}_{word}" for name in of_axes for word in ("low", "high")]
             variable.attrs.update({"units": "1", "long_name": "epochs", "coordinates": " ".join(edges)})
 
 
@@ -150,4 +150,4 @@ def _add_survey(
             lightcurves = read_segment(int(reduced.segment[group[0]]), ["lightcurves", "epochs*"])
             scores = read_segment(int(scored.segment[group[0]]), ["scored", "scores*"])
             chosen = select_items(lightcurves, reduced.row[group]), select_items(scores, scored.row[group])
-            histogram.add_sparse(count_epochs(with_scores(*chosen)[1]))
+            histogram.add_sparse(count_epochs(*with_scores(*chosen), histogram.histograms))

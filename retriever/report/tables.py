@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from retriever.arrays import Array
 from retriever.errors import StoreError
+from retriever.histogram import Histograms
 from retriever.identity import canonical_hash
 from retriever.lightcurves import LightcurveSet
 from retriever.outcome import Outcome
@@ -65,6 +66,8 @@ class Counted:
         Reads indexed rows of segments: (table, segment ids) to chunks of columns.
     fresh
         Counts of epochs that this run's workers made.
+    axes
+        Axes of the histograms.
     aliases
         Other names that archives gave, by the source's row in the catalog.
     """
@@ -77,6 +80,7 @@ class Counted:
     read_segment: Callable[[int, list[str]], dict[str, dict[str, Any]]]
     rows: Callable[[Table, list[int]], Iterator[Columns]]
     fresh: FreshCounts
+    axes: Histograms
     aliases: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -129,7 +133,7 @@ def write_tables(folder: Path, counted: Counted) -> bool:
             write_parquet(folder / f"{table.name}.parquet", iter([columns]), units)
         write_histograms(
             folder / "histograms.nc", counted.states, counted.lightcurve_stages, counted.segments,
-            counted.read_segment, counted.fresh,
+            counted.read_segment, counted.fresh, counted.axes,
         )  # fmt: skip
         write_parquet(folder / "products.parquet", _products(counted), {})
         if derived:

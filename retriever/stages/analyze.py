@@ -1,7 +1,6 @@
 """The analyze stage: light curves in; scores, detections and properties out."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retriever.arrays import Floats
 from retriever.attempt import Failure, attempt
@@ -9,6 +8,7 @@ from retriever.batch import Batch, Components, Made
 from retriever.detection import DETECTIONS, Analyzed, columns_of_records, pack_properties, property_tables
 from retriever.digests import digest_epochs, digest_rows
 from retriever.errors import ConfigError, DataError
+from retriever.histogram import Histograms
 from retriever.interfaces import Analysis, BatchAnalysis, Finder, Quality
 from retriever.lifting import AnalyzedBatch
 from retriever.lightcurve import Lightcurve
@@ -41,8 +41,11 @@ def run(components: Components, batch: Batch) -> Made:
     headers = [bytes(a) + bytes(b) for a, b in zip(events.tolist(), texts.tolist(), strict=True)]
     made.digest = digest_epochs(made.tables, "scored", "scores", headers)
     made.digest[made.outcome == Outcome.FAILED] = b""
-    processed = result.lightcurves if result is not None else _processed(batch, made.tables, done)
-    made.counts = count_epochs(processed)
+    if result is None:
+        before, after = with_scores(select_items(batch.inputs["lightcurves"], done), select_items(made.tables, done))
+    else:
+        before, after = lightcurves, result.lightcurves
+    made.counts = count_epochs(before, after, components.get("histograms", Histograms()))
     return made
 
 
@@ -122,10 +125,6 @@ def _one_by_one(components: Components, sources: SourceTable, lightcurves: Light
         **pack_properties([answer.properties if answer else {} for answer in results]),
         "detections": columns_of_records(DETECTIONS, [answer.detections if answer else () for answer in results]),
     }
-
-
-def _processed(batch: Batch, tables: Tables, done: NDArray[np.int64]) -> LightcurveSet:
-    return with_scores(select_items(batch.inputs["lightcurves"], done), select_items(tables, done))[1]
 
 
 def analyze(

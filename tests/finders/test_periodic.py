@@ -128,6 +128,7 @@ def test_parameters_that_make_no_sense_are_refused() -> None:
         lambda: BLSFinder(durations=()), lambda: BLSFinder(durations=(0.6,)), lambda: BLSFinder(transits=1),
         lambda: LombScargleFinder(fap_threshold=0.0), lambda: LombScargleFinder(shortest=0.0),
         lambda: CompositeFinder(finders={}),
+        lambda: CompositeFinder(finders={"low": PeakFinder()}),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="finder"):
             wrong()

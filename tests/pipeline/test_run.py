@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
@@ -60,6 +61,30 @@ def test_the_demo_leaves_what_anybody_can_open(retriever, stand) -> None:
     assert (folder / "config.yaml").read_text().startswith("catalog:") or "snr_threshold: 5.0" in (
         folder / "config.yaml"
     ).read_text()
+
+
+def test_axes_of_histograms_are_in_the_config_and_recompute_nothing(retriever, stand) -> None:
+    composite = ("finder=composite", "+finder@finder.finders.faint=dips")
+    assert retriever("run", *SMALL, *composite).code == 0
+    first = version_folder(stand / "outputs")
+    axes = ("histograms.scores.snr.bins=4", "~histograms.context.exposure_time", "histograms.context.magnitude.low=9.5")
+    assert retriever("run", *SMALL, *composite, *axes).code == 0
+    (second,) = {path.parent for path in (stand / "outputs").glob("*/version.json")} - {first}
+    assert computed(second) == nothing()
+    with xr.open_dataset(first / "histograms.nc") as fine, xr.open_dataset(second / "histograms.nc") as coarse:
+        assert coarse["snr_low"].dims == fine["snr_low"].dims
+        assert coarse["snr"].dims == ("selection", "snr_bin", "magnitude_bin", "filter")
+        assert coarse["snr_low"].values[1:5].tolist() == [-20.0, -10.0, 0.0, 10.0]
+        names = {name for name in fine.data_vars if name.startswith("snr")} - {"snr_low", "snr_high"}
+        assert len(names) == 3  # of each finder
+        for name in names:
+            expected = fine[name].sum(["magnitude_bin", "exposure_time_bin", "filter"]).values
+            found = coarse[name].sum(["magnitude_bin", "filter"]).values
+            # 160 bins become 4 of 40, under-, overflow and unknown stay
+            inner = expected[:, 1:-2].reshape(3, 4, 40).sum(axis=2)
+            assert (found == np.column_stack([expected[:, 0], inner, expected[:, -2:]])).all(), name
+    wrong = retriever("run", *SMALL, "histograms.scores.snr.bins=0")
+    assert wrong.code == 2 and "histograms" in wrong.err
 
 
 def test_units_are_in_the_tables(retriever, stand) -> None:
