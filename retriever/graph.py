@@ -248,6 +248,7 @@ LIGHTCURVE_PORT = Port(name="lightcurves", tables=("lightcurves", "epochs*"))
 REDUCED = Port(name="reduced", tables=LIGHTCURVE_PORT.tables)
 """Light curves as they were reduced, for stages that need them beside those that the stages between have changed."""
 
+DROPPED_PORT = Port(name="dropped", tables=("dropped",))
 SCORES = Port(name="scores", tables=("scored", "scores*"))
 DETECTION_PORT = Port(name="detections", tables=("detections",))
 PROPERTY_PORT = Port(name="properties", tables=("properties", "properties.units"))
@@ -268,8 +269,8 @@ GRAPH = Graph(
             name="reduce",
             run=reduce.run,
             inputs=("raw",),
-            outputs=(LIGHTCURVE_PORT, REDUCED),
-            tables=(LIGHTCURVES,),
+            outputs=(LIGHTCURVE_PORT, REDUCED, DROPPED_PORT),
+            tables=(LIGHTCURVES, reduce.DROPPED),
             groups=("reducer",),
         ),
         Stage(

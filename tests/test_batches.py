@@ -287,8 +287,11 @@ def test_reducer(sizes: list[list[int]], seed: int, reducer: StandardReducer) ->
                 "mjd": np.sort(mjd) if rng.random() < 0.5 else mjd,
                 "filter": rng.choice(["r", "g"], n).astype("U1"),
                 "oid": rng.choice([7, 10], n),
-                "mag": np.ma.MaskedArray(np.round(17 + rng.standard_normal(n), 2), mask=rng.random(n) < 0.1),
-                "magerr": rng.random(n),
+                "mag": np.ma.MaskedArray(
+                    np.where(rng.random(n) < 0.1, 99.0, np.round(17 + rng.standard_normal(n), 2)),
+                    mask=rng.random(n) < 0.1,
+                ),
+                "magerr": np.where(rng.random(n) < 0.1, 0.0, rng.random(n)),
                 "exptime": np.full(n, 30.0),
                 "flag": rng.integers(0, 3, n).astype(np.int16),
                 "x": rng.random(n).astype("f4"),

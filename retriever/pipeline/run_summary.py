@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class RunSummary:
         What to cite for the catalog.
     mixed
         What differs between the environments in which the version's products were made.
+    dropped
+        Numbers of raw rows that were left out, or have a number that counts as missing, by reason.
     """
 
     version: str
@@ -57,6 +60,7 @@ class RunSummary:
     environment: dict[str, str] = field(default_factory=environment)
     mixed: list[str] = field(default_factory=list)
     reference: str = ""
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -87,8 +91,8 @@ def count_outcomes(summary: RunSummary, states: States, sources: SourceTable) ->
     return failures
 
 
-def count_rows(folder: Path) -> dict[str, int]:
-    """Rows of a version's tables, and how many injections were recovered."""
+def count_rows(folder: Path) -> dict[str, Any]:
+    """Rows of a version's tables, how many injections were recovered, and what was dropped of raw data."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -99,7 +103,19 @@ def count_rows(folder: Path) -> dict[str, int]:
     with pq.ParquetFile(folder / "injections.parquet") as injections:  # pq.read_table would import pandas
         column = injections.read(columns=["recovered"])["recovered"]
     recovered = int(pc.sum(column).as_py() or 0)
-    return {**rows, "recovered": recovered}
+    return {**rows, "recovered": recovered, "dropped": _count_dropped(folder / "dropped.parquet")}
+
+
+def _count_dropped(path: Path) -> dict[str, int]:
+    import pyarrow.parquet as pq
+
+    if not pq.read_metadata(path).num_rows:
+        return {}
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=["reason", "n_rows"])
+    reasons, place = np.unique(np.array(table["reason"].to_pylist()), return_inverse=True)
+    total = np.bincount(place, weights=np.array(table["n_rows"].to_pylist()))
+    return {reason: int(count) for reason, count in zip(reasons.tolist(), total.tolist(), strict=True)}
 
 
 def differences(environments: Sequence[Mapping[str, str]]) -> list[str]:

@@ -12,11 +12,15 @@ from retriever.arrays import Array, Rows
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, Reduction
 from retriever.lightcurves import LightcurveBatch
+from retriever.photometry import MAX_MAGNITUDE
 from retriever.ragged import ranges
 from retriever.rawbatch import RawBatch
 from retriever.schema import Columns
 
-__all__ = ["cut", "cut_many", "floats", "group_rows", "integers", "numbered", "words_of"]
+__all__ = ["cut", "cut_many", "floats", "group_rows", "integers", "numbered", "without_sentinels", "words_of"]
+
+_SENTINELS = (-99.0, -999.0, -9999.0)
+"""Fluxes that stand for a missing one where their error is no error either."""
 
 
 def floats(column: Array, name: str) -> NDArray[np.float64]:
@@ -41,6 +45,36 @@ def integers(column: Array, name: str) -> NDArray[np.int64]:
         raise DataError(f"column {name!r} holds {data.dtype}, not quality bits; map another column")
     bits = data.astype(np.int64)
     return np.where(missing | np.ma.getmaskarray(column), np.iinfo(np.int64).max, bits)
+
+
+def without_sentinels(
+    values: NDArray[np.float64], errors: NDArray[np.float64], *, is_mag: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.bool_]]]:
+    """Fluxes or magnitudes and their errors, with NaN for numbers that stand for a missing one.
+
+    These are magnitudes beyond `MAX_MAGNITUDE`, fluxes of -99, -999 or -9999 whose error is zero or less, and errors of
+    zero or less.
+
+    Returns
+    -------
+    values, errors
+        Copies.
+    noted
+        Which rows had such a number, by what it was.
+
+    Examples
+    --------
+    >>> mag, error, noted = without_sentinels(np.array([17.0, 99.9, 18.0]), np.array([0.1, 0.1, 0.0]), is_mag=True)
+    >>> mag.tolist(), error.tolist(), {reason: int(rows.sum()) for reason, rows in noted.items()}
+    ([17.0, nan, 18.0], [0.1, 0.1, nan], {'magnitude such as 99, counted as missing': 1, 'error of 0 or less': 1})
+    """
+    if is_mag:
+        reason, is_missing = "magnitude such as 99, counted as missing", np.abs(values) > MAX_MAGNITUDE
+    else:
+        reason, is_missing = "flux such as -999, counted as missing", np.isin(values, _SENTINELS) & (errors <= 0)
+    no_error = (errors <= 0) & ~is_missing
+    noted = {reason: is_missing, "error of 0 or less": no_error}
+    return np.where(is_missing, np.nan, values), np.where(errors > 0, errors, np.nan), noted
 
 
 def group_rows(n: int, *keys: Array | None) -> list[tuple[tuple[str, ...], Rows]]:
@@ -80,6 +114,7 @@ def cut(
     columns: Mapping[str, Array],
     *,
     gap: float,
+    noted: Mapping[str, NDArray[np.bool_]] | None = None,
     **common: Any,
 ) -> Reduction:
     """Cut rows into light curves: sorted in time, each time once, split where nothing was seen for long.
@@ -92,6 +127,8 @@ def cut(
         All rows' columns by the names of `Lightcurve`; others become `extra`.
     gap
         Start a new light curve after so many days without an epoch; 0 for never.
+    noted
+        Rows to be counted beside those that are dropped, by reason; see `without_sentinels`.
     common
         Further fields of every light curve.
 
@@ -100,7 +137,7 @@ def cut(
     Reduction
         Rows without a time, and all but the first of each time, are dropped and counted.
     """
-    dropped: Counter[str] = Counter()
+    dropped = Counter({reason: int(np.count_nonzero(rows)) for reason, rows in (noted or {}).items()})
     pieces: list[Lightcurve] = []
     for (band, series), members in groups:
         time = columns["time"][members]
@@ -167,6 +204,7 @@ def cut_many(
     *,
     gap: float,
     words: Mapping[str, object],
+    noted: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> tuple[LightcurveBatch, Columns]:
     """The same as `cut` and `numbered`, for the raw tables of many sources at once.
 
@@ -178,6 +216,8 @@ def cut_many(
         All rows' columns by the names of `Lightcurve`.
     words
         Further fields of every light curve.
+    noted
+        As for `cut`.
     """
     table = np.repeat(np.arange(raw.source.size), np.diff(raw.offsets))
     group = (table * band[0].size + band[1]) * series[0].size + series[1]
@@ -206,6 +246,11 @@ def cut_many(
     source, lengths = source[order], lengths[order]
     count = np.bincount(source, minlength=raw.n_sources)
     whole = rows.size == time.size and np.array_equal(rows, np.arange(rows.size))
+    counted = {
+        reason: np.bincount(raw.source_of_row[mask], minlength=raw.n_sources)
+        for reason, mask in (noted or {}).items()
+        if mask.any()
+    }
     n = source.size
     return LightcurveBatch(
         source=source,
@@ -216,7 +261,7 @@ def cut_many(
         },
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
         columns={name: column if whole else column[rows] for name, column in columns.items()},
-    ), _dropped({"duplicate time": repeated, "no time": untimed})  # fmt: skip
+    ), _dropped({"duplicate time": repeated, "no time": untimed, **counted})  # fmt: skip
 
 
 def _ranked(names: NDArray[np.str_], code: NDArray[np.int64], head: Rows) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
@@ -225,7 +270,7 @@ def _ranked(names: NDArray[np.str_], code: NDArray[np.int64], head: Rows) -> tup
 
 
 def _dropped(of_reasons: Mapping[str, NDArray[np.int64]]) -> Columns:
-    """Rows that were dropped, by source and reason, in this order."""
+    """Rows that were dropped or noted, by source and reason, in this order."""
     parts = [(np.flatnonzero(count), reason, count) for reason, count in sorted(of_reasons.items())]
     source = np.concatenate([rows for rows, _, _ in parts])
     order = np.argsort(source, kind="stable")

@@ -12,10 +12,10 @@ from retriever.conditions import columns_in, rows_where
 from retriever.errors import ConfigError, DataError, nearest
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.lightcurves import LightcurveBatch
-from retriever.photometry import AB_ZERO_POINT_UJY, MAX_MAGNITUDE, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
+from retriever.photometry import AB_ZERO_POINT_UJY, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
 from retriever.rawbatch import RawBatch
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, numbered, words_of
+from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, numbered, without_sentinels, words_of
 from retriever.schema import Columns as TableColumns
 from retriever.source import Source
 
@@ -139,9 +139,10 @@ class StandardReducer:
         words, code = words_of(_column(rows, names.band) if names.band else None, n)
         band = np.array([self.band_names.get(word, word) or self.band for word in words.tolist()], np.str_)
         series = words_of(_column(rows, names.series) if names.series else None, n)
+        data, noted = self._epochs(rows, n, names, zero_point)
         system = self._time_system()
         return cut_many(
-            raw, (band, code), series, self._epochs(rows, n, names, zero_point), gap=self.gap,
+            raw, (band, code), series, data, gap=self.gap, noted=noted,
             words={
                 "zero_point": float(zero_point), "flux_unit": self.flux_unit, "time_scale": system.scale,
                 "time_reference": system.reference, "time_point": system.point,
@@ -151,7 +152,7 @@ class StandardReducer:
     def _reduce_table(self, source: Source, table: RawTable, names: Columns, band: str) -> Reduction:
         n, rows, origin = table.n_rows, table.columns, table.origin
         zero_point = self.zero_point if names.zero_point is None else names.zero_point
-        data = self._epochs(rows, n, names, zero_point, origin)
+        data, noted = self._epochs(rows, n, names, zero_point, origin)
         bands = _column(rows, names.band, origin) if names.band and not self.bands else None
         series = _column(rows, names.series, origin) if names.series else None
         return cut(
@@ -161,6 +162,7 @@ class StandardReducer:
             ],
             data,
             gap=self.gap,
+            noted=noted,
             zero_point=zero_point,
             flux_unit=self.flux_unit,
             time_system=self._time_system(),
@@ -175,8 +177,8 @@ class StandardReducer:
 
     def _epochs(
         self, rows: Mapping[str, Array], n: int, names: "Columns", zero_point: float, origin: str = ""
-    ) -> dict[str, Array]:
-        """Columns of `Lightcurve` from those of raw tables."""
+    ) -> tuple[dict[str, Array], dict[str, NDArray[np.bool_]]]:
+        """Columns of `Lightcurve` from those of raw tables, and what to note of the rows."""
 
         def numbers(name: str) -> NDArray[np.float64]:
             return floats(_column(rows, name, origin), name)
@@ -187,9 +189,8 @@ class StandardReducer:
         values = numbers(names.mag or names.flux)
         error = names.mag_err if names.mag else names.flux_err
         errors = numbers(error) if error else np.full(values.size, np.nan)
-        errors[~(errors > 0)] = np.nan
+        values, errors, noted = without_sentinels(values, errors, is_mag=bool(names.mag))
         if names.mag:
-            values[np.abs(values) > MAX_MAGNITUDE] = np.nan
             flux, flux_err = mag_to_flux(values, errors, zero_point)
             data |= {"flux": flux, "flux_err": flux_err, "mag": values, "mag_err": errors}
         else:
@@ -204,7 +205,7 @@ class StandardReducer:
         for key, name in (("ra", names.ra), ("dec", names.dec)):
             if name:
                 data[key] = numbers(name)
-        return data | {name: np.ma.getdata(_column(rows, name, origin)) for name in names.extra}
+        return data | {name: np.ma.getdata(_column(rows, name, origin)) for name in names.extra}, noted
 
     def _ordered(self, source: Source, data: Mapping[str, Array], rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of a band, of each time that which is kept first."""

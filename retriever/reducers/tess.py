@@ -1,7 +1,7 @@
 """Light curves of TESS and Kepler, of the missions' own pipelines and of others."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
 from retriever.photometry import TESS_ZERO_POINT, flux_to_mag
 from retriever.rawtable import RawPhotometry, RawTable
+from retriever.reducers.mission_flags import mask_of
 from retriever.reducers.pipelines import number_of, pipeline_of
 from retriever.reducers.series import cut, floats, numbered
 from retriever.source import Source
@@ -18,6 +19,12 @@ __all__ = ["KEPLER_ZERO_POINT", "TESSReducer"]
 
 KEPLER_ZERO_POINT = 25.10
 """Kepler magnitude of 1 e-/s: Kp = 12 gives 1.74e5 e-/s (Kepler Instrument Handbook, KSCI-19033-002)."""
+
+KEEPING_FLARES = (
+    "attitude_tweak", "safe_mode", "coarse_point", "earth_point", "argabrightening", "desaturation", "manual_exclude",
+    "bad_calibration",
+)  # fmt: skip
+"""Flags of TESS that mark bad data, without those that flares may set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +39,12 @@ class TESSReducer:
     ----------
     flux
         "pdcsap" (systematics removed; of other pipelines the corrected flux) or "sap" (simple aperture photometry).
+    bad_flags
+        Flags of the mission's quality column that make an epoch bad, by their names in
+        `retriever.reducers.mission_flags`. QLP's files keep the first 12 of them; its own bit of low precision is
+        always added. The other pipelines have bits of their own.
     flag_mask
-        Bits of the mission's quality column that make an epoch bad. QLP's files keep the first 12 of them; its own bit
-        of low precision is always added. The other pipelines have bits of their own.
+        The bits as one number, instead of `bad_flags`.
     centroids
         Whether to take the centroids on the detector along, as `x` and `y` in pixels.
     gap
@@ -42,13 +52,15 @@ class TESSReducer:
     """
 
     flux: str = "pdcsap"
-    flag_mask: int = 16575
+    bad_flags: list[str] = field(default_factory=lambda: list(KEEPING_FLARES))
+    flag_mask: int | None = None
     centroids: bool = True
     gap: float = 0.0
 
     def __post_init__(self) -> None:
         if self.flux not in ("pdcsap", "sap"):
             raise ConfigError(f"the reducer's flux is {self.flux!r}; it is pdcsap or sap")
+        mask_of(self.bad_flags, kepler=False)
 
     def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
         """Reduce one source."""
@@ -65,7 +77,8 @@ class TESSReducer:
         pipeline = pipeline_of(table)
         kepler = pipeline.is_of_kepler or table.card("TELESCOP").upper() == "KEPLER"
         flux, flux_err, unit = pipeline.flux(table, self.flux)
-        flag, is_bad = pipeline.quality(table, self.flag_mask)
+        mask = mask_of(self.bad_flags, kepler) if self.flag_mask is None else self.flag_mask
+        flag, is_bad = pipeline.quality(table, mask)
         zero_point = KEPLER_ZERO_POINT if kepler else TESS_ZERO_POINT
         if unit == "relative":
             zero_point = number_of(table, pipeline.mag)

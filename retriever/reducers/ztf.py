@@ -14,7 +14,7 @@ from retriever.errors import DataError, nearest
 from retriever.lightcurve import Reduction, TimeSystem
 from retriever.photometry import AB_ZERO_POINT_UJY, mag_to_flux
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.reducers.series import cut, floats, group_rows, integers
+from retriever.reducers.series import cut, floats, group_rows, integers, without_sentinels
 from retriever.source import Source
 from retriever.statistics import median
 
@@ -61,6 +61,7 @@ class ZTFReducer:
             return Reduction(lightcurves=())
         columns = {name: _joined([_column(table, name) for table in tables]) for name in _NEEDED}
         data = {name: floats(columns[name], name) for name in ("mjd", "mag", "magerr", "ra", "dec", "exptime")}
+        data["mag"], data["magerr"], noted = without_sentinels(data["mag"], data["magerr"], is_mag=True)
         flux, flux_err = mag_to_flux(data["mag"], data["magerr"], AB_ZERO_POINT_UJY)
         flag = integers(columns["catflags"], "catflags")
         is_bad = (flag & self.flag_mask) != 0
@@ -83,6 +84,7 @@ class ZTFReducer:
                 "qflag": is_bad, "ra": data["ra"], "dec": data["dec"],
             },
             gap=self.gap,
+            noted=noted,
             zero_point=AB_ZERO_POINT_UJY,
             flux_unit="uJy",
             time_system=TimeSystem(scale="utc", reference="observer", point="start"),

@@ -20,6 +20,9 @@ def print_summary(summary: "RunSummary") -> None:
             console.print(f"{name:>12} {stage:<9} {text}")
     console.print(f"light curves {summary.lightcurves}, detections {summary.detections}, "
                   f"injections {summary.injections}, recovered {summary.recovered}")  # fmt: skip
+    if summary.dropped:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in summary.dropped.items())
+        console.print(f"raw rows left out or changed (dropped.parquet): {reasons}", markup=False)
     worked = max(summary.computed.values())
     if worked:
         rate = worked / summary.seconds if summary.seconds else 0.0

@@ -13,10 +13,20 @@ from retriever.lightcurve import Lightcurve, Reduction
 from retriever.lightcurves import LightcurveBatch, LightcurveSet
 from retriever.rawbatch import RawBatch, unpack_raw
 from retriever.rawtable import RawPhotometry
-from retriever.schema import Columns
+from retriever.schema import Column, Columns, Table
 from retriever.source import Source, SourceTable
 
-__all__ = ["reduce", "run", "with_barycentric_times"]
+__all__ = ["DROPPED", "reduce", "run", "with_barycentric_times"]
+
+DROPPED = Table(
+    name="dropped",
+    columns=(
+        Column(name="reason", kind=str, description="why rows were left out, or what in them counts as missing"),
+        Column(name="n_rows", kind=int, description="number of rows"),
+    ),
+    order=("reason",),
+)
+"""Raw rows that are not in light curves as they came."""
 
 
 def run(components: Components, batch: Batch) -> Made:

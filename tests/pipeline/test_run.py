@@ -302,6 +302,26 @@ def test_a_changed_local_file_makes_its_source_pending(retriever, stand) -> None
     assert tables(folder)["lightcurves"]["n_epochs"].tolist() == [2, 3, 2]
 
 
+def test_what_was_left_out_of_raw_data_is_said(retriever, stand) -> None:
+    (stand / "lcs").mkdir()
+    header = "mjd,mag,magerr,filter\n"
+    (stand / "lcs" / "a.csv").write_text(header + "1,17,0.1,r\n1,17.2,0.1,r\n2,99.9,0.1,r\n3,17,0,r\n4,99,99,r\n")
+    (stand / "lcs" / "b.csv").write_text(header + "1,17,0.1,r\n2,99.9,0.1,r\n")
+    (stand / "lcs" / "c.csv").write_text(header + "1,17,0.1,r\n")
+    ended = retriever(
+        "run", "catalog=inline", "catalog.sources=[{name: a, ra: 1, dec: 2}, {name: b, ra: 1, dec: 2}, {name: c, ra: 3, dec: 4}]",
+        "observatory=folder", "paths.lightcurves=lcs",
+    )  # fmt: skip
+    expected = {"duplicate time": 1, "error of 0 or less": 1, "magnitude such as 99, counted as missing": 3}
+    folder = version_folder(stand / "outputs")
+    assert last_summary(folder)["dropped"] == expected
+    assert "duplicate time 1, error of 0 or less 1, magnitude such as 99, counted as missing 3" in ended.out
+    dropped = pd.read_parquet(folder / "dropped.parquet")
+    assert dropped.groupby("reason").n_rows.sum().to_dict() == expected
+    assert set(dropped["source"]) == {"a", "b"}
+    assert tables(folder)["lightcurves"]["n_epochs"].tolist() == [4, 2, 1]
+
+
 def test_products_made_in_more_than_one_environment_are_said_to_be_so(retriever, stand, monkeypatch) -> None:
     ended = retriever("run", "catalog.size=10", "run.stop=5")
     assert "more than one environment" not in ended.out

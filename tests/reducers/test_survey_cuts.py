@@ -96,10 +96,22 @@ def test_magnitudes_of_99_and_errors_of_zero_are_missing() -> None:
         "magerr": [0.1, 99.99, 0.1, 0.0, -999.0],
     }
     raw = RawPhotometry(tables=(RawTable(columns={name: np.array(values) for name, values in columns.items()}),))
-    (lc,) = StandardReducer(columns=Columns(band="")).reduce(HERE, raw).lightcurves
+    reduction = StandardReducer(columns=Columns(band="")).reduce(HERE, raw)
+    (lc,) = reduction.lightcurves
+    assert reduction.dropped == {"magnitude such as 99, counted as missing": 2, "error of 0 or less": 2}
     assert np.flatnonzero(np.isfinite(lc.flux)).tolist() == [0, 3, 4]
     assert np.flatnonzero(np.isfinite(lc.flux_err)).tolist() == [0]
     assert np.isnan(lc.mag[1:3]).all()
+
+
+def test_a_flux_of_999_below_zero_is_missing_where_its_error_is_no_error() -> None:
+    columns = {"mjd": np.arange(4.0), "flux": [5.0, -999.0, -999.0, 7.0], "err": [1.0, -999.0, 2.0, 0.0]}
+    raw = RawPhotometry(tables=(RawTable(columns={name: np.array(values) for name, values in columns.items()}),))
+    names = Columns(band="", mag="", mag_err="", flux="flux", flux_err="err")
+    reduction = StandardReducer(columns=names).reduce(HERE, raw)
+    np.testing.assert_array_equal(reduction.lightcurves[0].flux, [5.0, np.nan, -999.0, 7.0])
+    np.testing.assert_array_equal(reduction.lightcurves[0].flux_err, [1.0, np.nan, 2.0, np.nan])
+    assert reduction.dropped == {"flux such as -999, counted as missing": 1, "error of 0 or less": 1}
 
 
 def test_a_condition_on_a_column_that_is_missing_or_no_condition_is_refused() -> None:

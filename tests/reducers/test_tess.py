@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.time import Time
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
+from retriever.config import CONFIG_FOLDER, build_setup
 from retriever.errors import ConfigError
 from retriever.formats import read_table
 from retriever.rawtable import RawPhotometry
+from retriever.reducers.mission_flags import mask_of
 from retriever.reducers.tess import TESSReducer
 from retriever.source import Source
+
+
+def composed(reducer: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+        return compose("config", [f"reducer@reducers.demo={reducer}"])
 
 
 def reduce(path: Path, **parameters: object) -> object:
@@ -75,3 +84,22 @@ def test_simple_aperture_flux_and_centroids(real_data: Path) -> None:
     assert reduce(path, centroids=False).lightcurves[0].extra == {}
     with pytest.raises(ConfigError, match="pdcsap or sap"):
         TESSReducer(flux="psf")
+
+
+def test_flags_by_name_are_the_bits_of_lightkurve_and_the_archive() -> None:
+    tess, kepler = (build_setup(composed(name)).reducers["demo"] for name in ("tess", "kepler"))
+    assert mask_of(tess.bad_flags, kepler=False) == 16575 == mask_of(TESSReducer().bad_flags, kepler=False)
+    assert mask_of(kepler.bad_flags, kepler=True) == 1130799
+    # the names that both missions have, which are other bits in each
+    assert mask_of(["argabrightening", "manual_exclude"], kepler=False) == 16 + 128
+    assert mask_of(["argabrightening", "manual_exclude"], kepler=True) == 64 + 256
+    with pytest.raises(ConfigError, match=r"'save_mode'.*did you mean 'safe_mode'"):
+        TESSReducer(bad_flags=["save_mode"])
+
+
+def test_chosen_flags_make_epochs_bad(real_data: Path) -> None:
+    path = sorted((real_data / "tess").glob("*s_lc.fits"))[0]
+    quality = fits.getdata(path, 1)["QUALITY"][np.isfinite(fits.getdata(path, 1)["TIME"])]
+    (lc,) = reduce(path, bad_flags=["desaturation", "stray_light"]).lightcurves
+    np.testing.assert_array_equal(lc.qflag, (quality & (32 + 2048)) != 0)
+    assert not reduce(path, bad_flags=[]).lightcurves[0].qflag.any()
