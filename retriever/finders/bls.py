@@ -9,10 +9,11 @@ import numpy as np
 from retriever.arrays import Floats
 from retriever.detection import Detection
 from retriever.errors import ConfigError
-from retriever.finders.events import event_columns, find_in_one, no_events
+from retriever.finders.events import find_in_one
+from retriever.finders.transits import Candidate, described, search_each
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveBatch
-from retriever.noise import check_noise_model, epoch_noise, false_alarm_probability, scores_of_epochs
+from retriever.noise import check_noise_model
 from retriever.schema import Columns
 from retriever.statistics import robust_moments, running_medians
 
@@ -20,8 +21,6 @@ __all__ = ["BLSFinder", "period_grid"]
 
 _SOLAR = 0.0756
 """(R / (G M)^(1/3)) (2π)^(2/3) / π of the Sun, in d^(1/3): the duration of a central transit is this times P^(1/3)."""
-
-_MIN_IN_TRANSIT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,25 +94,7 @@ class BLSFinder:
 
     def find_many(self, batch: LightcurveBatch) -> tuple[Columns, Columns]:
         """The same as `find`, for all light curves of a batch, one after the other."""
-        columns, usable = batch.columns, batch.usable
-        flux, flux_err = columns["flux"], columns["flux_err"]
-        noise = epoch_noise(flux, flux_err, usable, batch.offsets, self.noise)
-        rows = []
-        for k in range(len(batch)):
-            epochs = np.arange(batch.offsets[k], batch.offsets[k + 1])
-            height = flux[epochs] - batch.flux_moments[0][k]
-            is_calm = ~(height > self.clip * noise[epochs]) if self.clip else np.ones(epochs.size, np.bool_)
-            kept = usable[epochs] & (noise[epochs] > 0) & is_calm
-            epochs, height = epochs[kept], height[kept]
-            row = self._search(columns["time"][epochs], height, noise[epochs])
-            if row:
-                rows.append({"member": k, **row, **{name: epochs[row[name]] for name in ("first", "peak", "last")}})
-        scores = {"snr": scores_of_epochs(flux, flux_err, usable, batch.offsets, self.noise)}
-        if not rows:
-            return scores, no_events(batch)
-        table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        where = (table.pop(name) for name in ("member", "first", "peak", "last"))
-        return scores, event_columns(batch, *where, **table)
+        return search_each(self, batch, self._search)
 
     def _search(self, time: Floats, flux: Floats, noise: Floats) -> dict[str, Any]:
         """The best period of one light curve; empty where none is significant."""
@@ -140,40 +121,9 @@ class BLSFinder:
         period, duration = float(fine[at]), float(refined.duration[at])
         middle = float(refined.transit_time[at])
         duration, middle = _fitted_box(time, flux, noise, period, duration, middle)
-        return self._described(time, flux, noise, period, duration, middle, sde, periods.size)
-
-    def _described(
-        self, time: Floats, flux: Floats, noise: Floats, period: float, duration: float, middle: float, sde: float,
-        n_periods: int,
-    ) -> dict[str, Any]:  # fmt: skip
-        """What is said of a period, measured on all epochs; empty where the depth is not significant."""
-        cycle = np.round((time - middle) / period)
-        from_middle = time - middle - cycle * period
-        inside = np.abs(from_middle) <= 0.5 * duration
-        outside = np.abs(from_middle) > duration
-        if np.count_nonzero(inside) < _MIN_IN_TRANSIT or not outside.any():
-            return {}
-        level, level_err = _weighted_mean(flux[outside], noise[outside])
-        depth, depth_err = _weighted_mean(level - flux[inside], noise[inside])
-        snr = depth / np.hypot(depth_err, level_err)
-        observed = np.unique(cycle[inside])
-        if snr < self.snr_threshold or observed.size < self.transits:
-            return {}
-        odd, odd_err = _weighted_mean(level - flux[inside & (cycle % 2 == 1)], noise[inside & (cycle % 2 == 1)])
-        even, even_err = _weighted_mean(level - flux[inside & (cycle % 2 == 0)], noise[inside & (cycle % 2 == 0)])
-        opposite = np.abs(np.abs(from_middle) - 0.5 * period) <= 0.5 * duration
-        second, second_err = _weighted_mean(level - flux[opposite], noise[opposite])
-        n_trials = np.array(n_periods * period / duration)
-        misfit = flux - np.where(inside, level - depth, level)
-        places = np.flatnonzero(inside)
-        of_first = places[cycle[places] == cycle[places[0]]]
-        return {
-            "first": places[0], "last": places[-1], "peak": of_first[np.argmin(np.abs(from_middle[of_first]))],
-            "snr": -snr, "dmag": np.nan, "n_epochs": places.size, "amplitude": -depth, "width": duration,
-            "period": period, "sde": sde, "odd_even": abs(odd - even) / np.hypot(odd_err, even_err),
-            "secondary": second / second_err, "chi2": np.sum((misfit / noise) ** 2) / max(time.size - 4, 1),
-            "fap": float(false_alarm_probability(np.array(snr), n_trials, two_sided=False)),
-        }  # fmt: skip
+        return described(time, flux, noise, Candidate(
+            period=period, duration=duration, middle=middle, sde=sde, n_periods=periods.size
+        ), snr_threshold=self.snr_threshold, transits=self.transits)  # fmt: skip
 
 
 def _fitted_box(
@@ -238,11 +188,3 @@ def _binned(time: Floats, flux: Floats, noise: Floats, width: float) -> tuple[Fl
         np.add.reduceat(weight * flux, start) / total,
         1.0 / np.sqrt(total),
     )
-
-
-def _weighted_mean(values: Floats, noise: Floats) -> tuple[float, float]:
-    """Mean and its error; NaN for none."""
-    if not values.size:
-        return float("nan"), float("nan")
-    weight = 1.0 / noise**2
-    return float(np.sum(weight * values) / np.sum(weight)), float(1.0 / np.sqrt(np.sum(weight)))

@@ -11,6 +11,7 @@ from retriever.detrending.running_median import RunningMedian
 from retriever.detrending.savitzky_golay import SavitzkyGolay
 from retriever.detrending.spline import Spline
 from retriever.detrending.trend import Detrender, pieces_between_gaps
+from retriever.detrending.with_wotan import Wotan
 from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
 from tests.helpers import flat_lightcurve
@@ -72,6 +73,35 @@ def test_trends_are_wotans_to_a_tenth_of_the_noise(ours: Detrender, method: str,
     # a median jumps from epoch to epoch, which interpolation between nodes does not follow everywhere
     assert np.percentile(difference, 99 if method == "median" else 100) < 0.1
     assert difference.max() < 0.2
+
+
+@pytest.mark.parametrize("method", ["biweight", "welsch", "rspline"])
+def test_trends_of_wotan_are_taken_between_gaps(method: str) -> None:
+    wotan = pytest.importorskip("wotan", reason="wotan is not installed (pip install 'retriever[wotan]')")
+    time, flux = star(1500, amplitude=1.0)
+    gap = (time > 5.0) & (time < 5.8)
+    time, flux = time[~gap], flux[~gap]
+    ours = Wotan(method=method, window=0.8, mask=0.0).trend(curve(time, flux))
+    for piece in (time < 5.4, time > 5.4):
+        level = np.median(flux[piece])
+        _, theirs = wotan.flatten(
+            time[piece], flux[piece] / level, method=method, window_length=0.8, break_tolerance=0,
+            return_trend=True,
+        )  # fmt: skip
+        known = np.isfinite(theirs)
+        assert known.mean() > 0.9
+        np.testing.assert_allclose(ours[piece][known], theirs[known] * level, rtol=1e-9)
+    # difference photometry, around zero
+    around_zero = Wotan(method=method, window=0.8).detrend(curve(time, flux - 1000.0))
+    assert np.std(around_zero.flux) < 0.45
+
+
+def test_methods_that_wotan_lacks_are_refused() -> None:
+    pytest.importorskip("wotan", reason="wotan is not installed (pip install 'retriever[wotan]')")
+    with pytest.raises(ConfigError, match="one of andrewsinewave, biweight"):
+        Wotan(method="gp")
+    with pytest.raises(ConfigError, match="above zero"):
+        Wotan(window=0.0)
 
 
 def test_a_savitzky_golay_trend_is_scipys_on_even_sampling() -> None:

@@ -103,6 +103,27 @@ def test_noise_has_as_few_periods_as_its_probability_says() -> None:
     assert found <= 25  # Baluev's probability is an upper limit; a Poisson number of 15 is above 25 in 1 % of cases
 
 
+def test_transit_least_squares_finds_what_box_least_squares_finds() -> None:
+    pytest.importorskip("transitleastsquares", reason="needs the extra 'tls'")
+    from retriever.finders.transit_least_squares import TransitLeastSquaresFinder
+
+    with pytest.raises(ConfigError, match="stellar_radius"):
+        TransitLeastSquaresFinder(stellar_radius=0.0)
+    finder, dip = TransitLeastSquaresFinder(), sector(4.0, 3.7, 0.15, 1)
+    _, (event,) = finder.find(dip)
+    _, (by_box,) = BLSFinder().find(dip)
+    assert event.period == pytest.approx(3.7, rel=2e-3)
+    assert event.width == pytest.approx(0.15, rel=0.25) and event.sde > 10 and event.odd_even < 4
+    assert event.snr == pytest.approx(by_box.snr, rel=0.2)
+    assert event.amplitude == pytest.approx(-4.0, rel=0.25)
+    # difference photometry, whose median is zero
+    _, (same,) = finder.find(dip.replace(flux=dip.flux - 1000.0))
+    assert (same.period, same.snr) == pytest.approx((event.period, event.snr), rel=1e-6)
+    assert finder.find(sector(0.0, 3.0, 0.1, 1))[1] == ()
+    assert finder.find(flat_lightcurve(9))[1] == ()
+    assert finder.find(flat_lightcurve(50, flux=np.full(50, 5.0)))[1] == ()
+
+
 def test_few_epochs_have_no_periods() -> None:
     for finder in (BLSFinder(), LombScargleFinder()):
         for n in (1, 5, 9):
