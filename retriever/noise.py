@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from retriever.arrays import Array, Floats
 from retriever.errors import ConfigError
-from retriever.statistics import blocks_of_items, ragged_medians
+from retriever.statistics import blocks_of_items, partly_sorted, ragged_medians
 
 __all__ = ["MIN_EPOCHS", "NOISE_MODELS", "check_noise_model", "epoch_noise", "false_alarm_probability",
            "joint_significance", "normal_equivalent", "scores_of_epochs"]  # fmt: skip
@@ -169,9 +169,9 @@ def _block_scores(flux: Floats, errors: Floats, usable: NDArray[np.bool_], trust
 
 def _middle(filled: Floats, n: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
     """The value in the middle of the n finite ones of each row, in order, and its neighbours."""
-    filled.sort(axis=1)
-    last = filled.shape[1] - 1
     half = n // 2
+    filled = partly_sorted(filled, np.concatenate([half - 1, half, half + 1]))
+    last = filled.shape[1] - 1
     return tuple(np.take_along_axis(filled, np.clip(half + k, 0, last), 1) for k in (-1, 0, 1))  # type: ignore[return-value]
 
 
@@ -183,23 +183,32 @@ def _median_variance(m: NDArray[np.int64]) -> Floats:
 def _scale_of_others(distance: Floats, usable: NDArray[np.bool_], n: NDArray[np.int64]) -> Floats:
     """Scatter of the other usable epochs of each row, in units of their errors, for each epoch."""
     square = distance * distance
-    ordered = np.where(usable, square, np.inf)
-    ordered.sort(axis=1)
-    sums = np.cumsum(ordered, axis=1)
     share = _KEPT * np.maximum(n - 1, 1)
     whole = share.astype(np.int64)
     part = share - whole
-    last = ordered.shape[1] - 1
-
-    def at(values: Floats, place: NDArray[np.int64]) -> Floats:
-        return np.take_along_axis(values, np.clip(place, 0, last), 1)
-
-    smallest = np.where(whole > 0, at(sums, whole - 1), 0.0)
-    edge, next_to_it = at(ordered, whole), at(ordered, whole + 1)
-    within = usable & (square <= at(ordered, whole - 1)) & (whole > 0)
-    kept = np.where(within, at(sums, whole) - square, smallest)
+    last_kept, edge, next_to_it = _ordered_at(np.where(usable, square, np.inf), whole - 1, whole, whole + 1)
+    smallest = _sum_below(square, usable, last_kept, whole)
+    within = usable & (square <= last_kept) & (whole > 0)
+    kept = np.where(within, smallest + edge - square, smallest)
     beyond = np.where(usable & (square <= edge), next_to_it, edge)
     return np.asarray(np.sqrt(np.maximum(kept + part * beyond, 0.0) / share) / _RMS_OF_KEPT)
+
+
+def _ordered_at(filled: Floats, *places: NDArray[np.int64]) -> list[Floats]:
+    """The values that sorting would put at some places of each row; changes the rows."""
+    ordered = partly_sorted(filled, np.concatenate(places))
+    return [np.take_along_axis(ordered, np.clip(place, 0, ordered.shape[1] - 1), 1) for place in places]
+
+
+def _sum_below(square: Floats, usable: NDArray[np.bool_], largest: Floats, number: NDArray[np.int64]) -> Floats:
+    """Sum of the smallest usable values of each row, so many of them, of which the largest is given.
+
+    One value is added after the other, so that padding at the end of a row changes nothing.
+    """
+    less = usable & (square < largest)
+    sums = np.cumsum(np.where(less, square, 0.0), axis=1)[:, -1:]
+    equal = number - np.count_nonzero(less, axis=1, keepdims=True)
+    return np.where(number > 0, sums + np.where(equal > 0, equal * largest, 0.0), 0.0)
 
 
 def _known_errors(flux_err: Floats, usable: NDArray[np.bool_], offsets: NDArray[np.int64]) -> Floats:
@@ -253,14 +262,11 @@ def epoch_noise(
 
 def _scale(distance: Floats, usable: NDArray[np.bool_], n: NDArray[np.int64]) -> Floats:
     """Scatter of the usable epochs of each row, in units of their errors."""
-    ordered = np.where(usable, distance * distance, np.inf)
-    ordered.sort(axis=1)
-    sums = np.cumsum(ordered, axis=1)
+    square = distance * distance
     share = _KEPT * n
     whole = share.astype(np.int64)
-    last = ordered.shape[1] - 1
-    smallest = np.where(whole > 0, np.take_along_axis(sums, np.clip(whole - 1, 0, last), 1), 0.0)
-    edge = np.take_along_axis(ordered, np.clip(whole, 0, last), 1)
+    last_kept, edge = _ordered_at(np.where(usable, square, np.inf), whole - 1, whole)
+    smallest = _sum_below(square, usable, last_kept, whole)
     part = np.where(share > whole, (share - whole) * np.where(np.isfinite(edge), edge, 0.0), 0.0)
     # the median takes up one epoch's worth of freedom
     return np.asarray(np.sqrt((smallest + part) / share * (n / np.maximum(n - 1, 1))) / _RMS_OF_KEPT)

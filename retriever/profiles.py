@@ -70,13 +70,13 @@ def flare(time: Floats, fwhm: Floats) -> Floats:
 
 
 PROFILES: Mapping[str, tuple[Profile, float, float]] = {
-    "gaussian": (gaussian, -1.5, 1.5),
+    "gaussian": (gaussian, -1.1, 1.1),
     "box": (box, -0.5, 0.5),
     "flare": (flare, -1.0, 6.0),
     "occultation": (occultation, -0.65, 0.65),
     "trapezoid": (trapezoid, -0.75, 0.75),
 }
-"""Shapes by name, and where they begin and end, in full widths at half maximum."""
+"""Shapes by name, and where they begin and end in full widths; beyond, a Gaussian has 10⁻⁴ of its S/N."""
 
 
 @lru_cache

@@ -14,6 +14,7 @@ __all__ = [
     "blocks_of_items",
     "cadence",
     "median",
+    "partly_sorted",
     "ragged_cadence",
     "ragged_medians",
     "ragged_moments",
@@ -29,7 +30,7 @@ GAUSSIAN_MAD = 1.482602218505602
 def median(values: Array) -> float:
     """Median of finite values; NaN when there are none.
 
-    One partial sort; about ten times faster than `numpy.median` on a hundred values.
+    About ten times faster than `numpy.median` on a hundred values.
 
     Examples
     --------
@@ -39,10 +40,32 @@ def median(values: Array) -> float:
     n = values.size
     if n == 0:
         return float("nan")
-    ordered = values.copy()
-    ordered.sort()
     half = n // 2
+    ordered = partly_sorted(values.copy()[None, :], np.array([half - 1, half]))[0]
     return float(ordered[half]) if n % 2 else 0.5 * float(ordered[half - 1] + ordered[half])
+
+
+_LONG = 1000
+"""Length of rows from which selecting some places is faster than sorting all."""
+
+_MOST_PLACES = 8
+
+
+def partly_sorted(rows: Array, places: NDArray[np.int64]) -> Array:
+    """Order rows so far that at given places each has the value that sorting would put there; changes them.
+
+    Examples
+    --------
+    >>> partly_sorted(np.array([[3.0, 1.0, 2.0]]), np.array([1])).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
+    if rows.shape[1] >= _LONG:
+        chosen = np.unique(np.clip(places, 0, rows.shape[1] - 1))
+        if chosen.size <= _MOST_PLACES:
+            rows.partition(chosen, axis=1)
+            return rows
+    rows.sort(axis=1)
+    return rows
 
 
 def robust_moments(values: Array) -> tuple[float, float]:
@@ -110,11 +133,10 @@ def _medians(values: Array, offsets: NDArray[np.int64], keep: NDArray[np.bool_],
         width = int(lengths[members].max())
         if width == 0:
             continue
-        block = _block(filled, offsets, lengths, members, width)
-        block.sort(axis=1)
         rows = np.flatnonzero(count[members])
         kept = count[members[rows]]
         high, odd = kept // 2, kept % 2 == 1
+        block = partly_sorted(_block(filled, offsets, lengths, members, width), np.concatenate([high - 1, high]))
         upper, lower = block[rows, high], block[rows, np.maximum(high - 1, 0)]
         medians[members[rows]] = np.where(odd, upper, 0.5 * (lower + upper))
     return medians

@@ -52,7 +52,7 @@ class Biweight(Detrender):
 
     def trend_of_piece(self, time: Floats, flux: Floats, use: NDArray[np.bool_]) -> Floats:
         """Locations around nodes, interpolated."""
-        return over_windows(time, flux, use, self.window, self._locations)
+        return over_windows(time, flux, use, self.window, self._locations, needs_time=False)
 
     def _locations(self, _: Floats, flux: Floats, count: NDArray[np.int64]) -> Floats:
         location = median_of_windows(_, flux, count)

@@ -47,7 +47,7 @@ class RunningMedian(Detrender):
 
     def trend_of_piece(self, time: Floats, flux: Floats, use: NDArray[np.bool_]) -> Floats:
         """Medians around nodes, interpolated."""
-        trend = over_windows(time, flux, use, self.window, median_of_windows)
+        trend = over_windows(time, flux, use, self.window, median_of_windows, needs_time=False)
         if self.passes == 2:
-            trend = trend + over_windows(time, flux - trend, use, self.window, median_of_windows)
+            trend = trend + over_windows(time, flux - trend, use, self.window, median_of_windows, needs_time=False)
         return trend

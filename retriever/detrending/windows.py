@@ -39,6 +39,8 @@ def over_windows(
     use: NDArray[np.bool_],
     window: float,
     estimate: Callable[[Floats, Floats, NDArray[np.int64]], Floats],
+    *,
+    needs_time: bool = True,
 ) -> Floats:
     """Trend at all epochs from an estimate in a window around each node.
 
@@ -49,6 +51,8 @@ def over_windows(
     estimate
         Takes times from the node and fluxes, a row a window, both padded with NaN, and the number of epochs of each;
         gives a value a window, NaN where it cannot.
+    needs_time
+        Whether the estimate looks at times; if not, it gets fluxes in their place.
 
     Returns
     -------
@@ -66,9 +70,11 @@ def over_windows(
         rows = slice(begin, begin + at_once)
         place = first[rows, None] + np.arange(widest)
         inside = place < (first + count)[rows, None]
-        place = np.minimum(place, t.size - 1)
-        near_t = np.where(inside, t[place] - nodes[rows, None], np.nan)
-        values[rows] = estimate(near_t, np.where(inside, f[place], np.nan), count[rows])
+        np.minimum(place, t.size - 1, out=place)
+        near = f[place]
+        near[~inside] = np.nan
+        near_t = np.where(inside, t[place] - nodes[rows, None], np.nan) if needs_time else near
+        values[rows] = estimate(near_t, near, count[rows])
     known = np.isfinite(values)
     if not known.any():
         return np.full(time.size, np.median(f))

@@ -40,6 +40,9 @@ _MARGIN = 0.25
 _STEPS = 4
 """Neighbours by which the width of an event may differ from that of its template."""
 
+_AT_ONCE = 16_384
+"""Pairs of an epoch and a template that are worked on together, so that they stay in the processor's cache."""
+
 _CENTERS = 5.0
 """Places within a width at which a template is tried on uneven sampling."""
 
@@ -233,12 +236,18 @@ def _best_on_uneven(trial: _Trial, shape: str, widths: Floats, direction: str, c
     width, center = widths[row], time[chosen]
     first = np.searchsorted(time, center + begin * width)
     count = np.searchsorted(time, center + end * width, side="right") - first
-    epochs = ranges(first, count)
-    heights = profile(time[epochs] - np.repeat(center, count), np.repeat(width, count))
-    weighted = heights * trial.weight[epochs]
-    start = np.cumsum(count) - count
-    numerator = np.add.reduceat(weighted * trial.deviation[epochs], start)
-    denominator = np.add.reduceat(weighted * heights, start)
+    numerator, denominator = np.empty(row.size), np.empty(row.size)
+    ends, done = np.cumsum(count), 0
+    while done < row.size:
+        upto = max(int(np.searchsorted(ends, (ends[done - 1] if done else 0) + _AT_ONCE)), done + 1)
+        some = slice(done, upto)
+        counts = count[some]
+        epochs, start = ranges(first[some], counts), np.cumsum(counts) - counts
+        heights = profile(time[epochs] - np.repeat(center[some], counts), np.repeat(width[some], counts))
+        weighted = heights * trial.weight[epochs]
+        numerator[some] = np.add.reduceat(weighted * trial.deviation[epochs], start)
+        denominator[some] = np.add.reduceat(weighted * heights, start)
+        done = upto
     place = np.cumsum(is_first.ravel()) - 1
     typical = float(np.median(trial.weight))
     snr = _snr(numerator[place].reshape(group.shape), denominator[place].reshape(group.shape), typical, correlated)
