@@ -100,15 +100,28 @@ def highest_peak(
         ]
         return np.asarray(np.sum(parts, axis=0))
 
-    best = int(np.argmax(power(frequency, _fastest_method())))
-    fine = frequency[best] + step * np.linspace(-1.0, 1.0, 41)
-    refined = power(fine, "cython")
-    top = float(np.clip(refined.max(), 0.0, 1.0 - 1e-15))
+    # nothing but the place of the highest is taken of the fast method, whose last bits differ from run to run
+    best = float(frequency[np.argmax(power(frequency, _fastest_method()))])
+    for reach in _REACHES:
+        fine = best + reach * step * np.array([-1.0, 0.0, 1.0])
+        best = _vertex(fine, power(fine, "cython"))
+    top = min(float(power(np.array([best]), "cython")[0]), 1.0 - 1e-15)
     if not top > 0.0:
         return None
-    return Peak(
-        frequency=float(fine[np.argmax(refined)]), power=top, log_fap=log_false_alarm_probability(top, curves, high)
-    )
+    return Peak(frequency=best, power=top, log_fap=log_false_alarm_probability(top, curves, high))
+
+
+_REACHES = (1.0, 0.1)
+"""Steps of the grid from the best frequency so far at which the next parabola has its points."""
+
+
+def _vertex(x: Floats, y: Floats) -> float:
+    """Where the parabola through three evenly spaced points is highest, at most one step from them."""
+    below, middle, above = y.tolist()
+    bend = below - 2.0 * middle + above
+    if not bend < 0.0:
+        return float(x[np.argmax(y)])
+    return float(x[1] + np.clip(0.5 * (below - above) / bend, -1.0, 1.0) * (x[1] - x[0]))
 
 
 def _chi_square_of_mean(curve: Series) -> float:

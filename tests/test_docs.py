@@ -373,6 +373,7 @@ def test_the_benchmark_runs() -> None:
         ("scale.py --size 100 --done 50", "plan"),
         ("versions.py --size 10", "plan"),
         ("archives.py --case faults --size 20", "20 answered"),
+        ("search.py --quick", "flare alone"),
     ],
 )
 def test_the_other_benchmarks_run(words: str, last: str) -> None:
