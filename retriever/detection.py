@@ -82,6 +82,9 @@ class Injection:
     relative: float = column("", "change of flux at the middle as a share of the flux", default=NAN)
     period: float = column("d", "period, for an event that repeats", default=NAN)
     total_snr: float = column("", "S/N of all usable epochs together, for a search that knew the shape", default=NAN)
+    bjd_peak: float = column(
+        "d", "middle of the event, BJD_TDB as MJD, where it is the same in all surveys; else NaN", default=NAN
+    )
 
 
 DETECTIONS = table_of(Detection, "detections", order=("lightcurve", "peak", "finder"))

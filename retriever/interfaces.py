@@ -45,6 +45,7 @@ __all__ = [
     "Detrend",
     "Finder",
     "HasFileStates",
+    "HasSpan",
     "HasTrials",
     "Observatory",
     "Quality",
@@ -303,6 +304,16 @@ class HasTrials(Protocol):
     @property
     def level(self) -> str:
         """Which light curves the events are put into: "processed", or "reduced", before detrending."""
+        ...
+
+
+@runtime_checkable
+class HasSpan(Protocol):
+    """A simulator whose events are the same in all surveys of a source, if it has a span of time for them."""
+
+    @property
+    def span(self) -> tuple[float, ...]:
+        """First and last time of events, BJD_TDB as MJD; empty for events of its own for each survey."""
         ...
 
 

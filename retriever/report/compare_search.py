@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 
 from retriever.errors import StoreError
-from retriever.report.completeness import QUANTITIES, SearchResults, even_edges, rates_by, thresholds_of
+from retriever.report.completeness import (
+    QUANTITIES,
+    SearchResults,
+    even_edges,
+    is_observed,
+    judged_injections,
+    rates_by,
+    thresholds_of,
+)  # fmt: skip
 from retriever.report.versions import VersionFolder
 
 __all__ = ["compare_searches", "overall_completeness", "searches_text"]
@@ -71,12 +79,12 @@ def _number(value: float | None) -> float | None:
 
 def overall_completeness(version: VersionFolder) -> float | None:
     """Share of the injected events, on usable epochs and not blended, that were recovered; None without events."""
-    table = version.table("injections", ["recovered", "blended", "n_epochs"])
-    if "n_epochs" not in table:  # made before it was counted
+    try:
+        table = judged_injections(version)
+        recovered = table["recovered"].astype(bool)[is_observed(table)]
+    except KeyError:  # columns that earlier versions do not have
         return None
-    recovered = table["recovered"].astype(bool)
-    counts = ~table["blended"].astype(bool) & ((table["n_epochs"] > 0) | recovered)
-    return float(np.mean(recovered[counts])) if counts.any() else None
+    return float(np.mean(recovered)) if recovered.size else None
 
 
 def searches_text(comparison: Mapping[str, Any]) -> list[str]:

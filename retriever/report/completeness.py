@@ -21,8 +21,8 @@ from retriever.schema import Columns
 from retriever.store.files import temporary_path
 
 __all__ = [
-    "QUANTITIES", "SearchResults", "completeness_by", "even_edges", "poisson_interval", "rates_by",
-    "searched_days", "thresholds_of", "wilson_interval", "write_completeness",
+    "QUANTITIES", "SearchResults", "completeness_by", "even_edges", "is_observed", "judged_injections",
+    "poisson_interval", "rates_by", "searched_days", "thresholds_of", "wilson_interval", "write_completeness",
 ]  # fmt: skip
 
 LEVEL = 0.6827
@@ -130,7 +130,8 @@ class SearchResults:
     detections
         Detections, with their change of flux as a share of the flux.
     source_days
-        Time that was searched.
+        Time that was searched: that of the light curves, or where events are the same in all surveys, the span in which
+        they fall.
     """
 
     name: str
@@ -141,23 +142,80 @@ class SearchResults:
     @classmethod
     def read(cls, version: VersionFolder) -> "SearchResults":
         """Read the tables of a version."""
-        return cls(
-            name=version.name, injections=_judged(version), detections=_detected(version),
-            source_days=searched_days(version),
-        )  # fmt: skip
+        injections = judged_injections(version)
+        if not _is_joint(injections):
+            return cls(
+                name=version.name, injections=injections, detections=_detected(version),
+                source_days=searched_days(version),
+            )  # fmt: skip
+        span = version.manifest["inputs"]["simulator"]["fields"]["span"]
+        days = (span[1] - span[0]) * np.unique(injections["source"]).size
+        return cls(name=version.name, injections=injections, detections=_detected(version, span), source_days=days)
 
 
-def _judged(version: VersionFolder) -> Columns:
-    """Injected events that count: those that are not blended."""
-    wanted = ["recovered", "blended", "n_epochs", "found_snr", *(q.injected for q in QUANTITIES.values())]
+def judged_injections(version: VersionFolder) -> Columns:
+    """Injected events that count: those that are not blended, and of those in several surveys a row each."""
+    quantities = [quantity.injected for quantity in QUANTITIES.values()]
+    wanted = ["recovered", "blended", "n_epochs", "found_snr", "source", "trial", "bjd_peak", *quantities]
     table = version.table("injections", wanted)
+    if _is_joint(table):
+        table = _over_surveys(table)
     kept = ~table["blended"].astype(bool)
     return {name: values[kept] for name, values in table.items()}
 
 
-def _detected(version: VersionFolder) -> Columns:
-    """Detections with what completeness is given by."""
-    table = version.table("detections", ["source", "observatory", "lightcurve", "snr", "amplitude", "width", "period"])
+def _is_joint(injections: Columns) -> bool:
+    """Whether events are the same in all surveys of a source."""
+    return "bjd_peak" in injections and bool(np.isfinite(injections["bjd_peak"].astype(np.float64)).any())
+
+
+def _over_surveys(table: Columns) -> Columns:
+    """A row for each event that was put into several surveys: recovered if it was in any of them."""
+    keys = table["source"].astype(np.str_) + "\0" + table["trial"].astype(np.int64).astype(np.str_)
+    _, event = np.unique(keys, return_inverse=True)
+    order = np.argsort(event, kind="stable")
+    start = np.flatnonzero(np.diff(event[order], prepend=-1))
+
+    def largest(name: str) -> Floats:
+        size = np.abs(table[name].astype(np.float64))[order]
+        found = np.maximum.reduceat(np.where(np.isfinite(size), size, -1.0), start)
+        return np.where(found >= 0, found, np.nan)
+
+    return {
+        **{name: values[order][start] for name, values in table.items()},
+        **{name: np.logical_or.reduceat(table[name].astype(bool)[order], start) for name in ("recovered", "blended")},
+        **{name: largest(name) for name in ("found_snr", "snr")},
+        "n_epochs": np.add.reduceat(table["n_epochs"][order], start),
+        "total_snr": np.sqrt(np.add.reduceat(np.nan_to_num(table["total_snr"][order]) ** 2, start)),
+    }
+
+
+def _detected(version: VersionFolder, span: Sequence[float] = ()) -> Columns:
+    """Detections with what completeness is given by; within a span of time events of all surveys, where they are."""
+    if span and (version.folder / "events.parquet").exists():
+        events = version.table("events", ["source", "snr", "period", "time_peak"])
+        unknown = np.full(events["snr"].size, np.nan)
+        found = {**events, "amplitude": unknown, "width": unknown, "relative": unknown}
+    else:
+        found = _with_shares(version)
+    if not span:
+        return found
+    time = found["time_peak"]
+    if "bjd_peak" in found:
+        time = np.where(np.isfinite(found["bjd_peak"]), found["bjd_peak"], time)
+    inside = _within(time, found["period"], span)
+    return {name: values[inside] for name, values in found.items()}
+
+
+def _within(time: Array, period: Array, span: Sequence[float]) -> Array:
+    """Which detections are within a span; those of periodic signals are."""
+    return np.asarray(((time >= span[0]) & (time <= span[1])) | np.isfinite(period.astype(np.float64)))
+
+
+def _with_shares(version: VersionFolder) -> Columns:
+    """Detections, with their change of flux as a share of the flux."""
+    columns = ["source", "observatory", "lightcurve", "snr", "amplitude", "width", "period", "time_peak", "bjd_peak"]
+    table = version.table("detections", columns)
     curves = version.table("lightcurves", ["source", "observatory", "number", "flux_median"])
     known = _keys(curves["source"], curves["observatory"], curves["number"])
     order = np.argsort(known)
@@ -231,7 +289,7 @@ def completeness_by(
     cells = _cells([injections[QUANTITIES[name].injected] for name in by], edges)
     n_cells = int(np.prod([own.size - 1 for own in edges]))
     injected = np.bincount(cells[cells >= 0], minlength=n_cells)
-    observed = np.bincount(cells[(cells >= 0) & _is_observed(injections)], minlength=n_cells)
+    observed = np.bincount(cells[(cells >= 0) & is_observed(injections)], minlength=n_cells)
     recovered = np.bincount(cells[(cells >= 0) & hits], minlength=n_cells)
     strong = np.abs(detections["snr"].astype(np.float64)) >= threshold
     found = np.full(n_cells, np.nan)
@@ -256,7 +314,7 @@ def completeness_by(
     return rows
 
 
-def _is_observed(injections: Columns) -> Array:
+def is_observed(injections: Columns) -> Array:
     """Which events fell on a usable epoch; one that was found did."""
     return np.asarray((injections["n_epochs"] > 0) | injections["recovered"].astype(bool))
 
@@ -315,7 +373,7 @@ def thresholds_of(version: VersionFolder, results: SearchResults) -> list[dict[s
     """
     detections = np.abs(results.detections["snr"].astype(np.float64))
     injections = results.injections
-    n = int(np.count_nonzero(_is_observed(injections)))
+    n = int(np.count_nonzero(is_observed(injections)))
     found = np.abs(injections["found_snr"].astype(np.float64))[injections["recovered"].astype(bool)]
     known = np.concatenate([detections, found])
     known = known[np.isfinite(known)]

@@ -9,6 +9,9 @@ electrons a second it is flux over exposure time (at most the whole variance), i
 and shrinks with the flux: noise is added for a brightening, the deviation from the median is shrunk for a dip, and
 errors follow.
 
+**Surveys.** By default each survey gets events of its own. With `span`, the event of a trial is the same in all surveys
+of the source: its time, in BJD_TDB, its width, and its share of the flux.
+
 **Exposures.** The shape is averaged over each exposure, so that short events are diluted as they are in the sky.
 """
 
@@ -21,7 +24,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.arrays import Array, Floats
+from retriever.arrays import Array, Floats, Rows
 from retriever.detection import INJECTIONS, Injection, Simulated, records_of_columns
 from retriever.errors import ConfigError
 from retriever.lightcurve import Lightcurve
@@ -102,6 +105,10 @@ class EventSimulator:
         detrending removes count as missed.
     photon_share
         Share of the variance of an epoch that the source's own photons make up, where it is not known from the unit.
+    span
+        First and last time of events, BJD_TDB as MJD; then the event of a trial is the same in all surveys, and needs
+        an amplitude that does not depend on their noise. Empty: events of its own for each survey, within its light
+        curves.
     keep_lightcurves
         Whether to store the light curves of the first trial; they can also be regenerated from the seed.
     """
@@ -116,6 +123,7 @@ class EventSimulator:
     colors: dict[str, float] = field(default_factory=dict)
     level: str = "processed"
     photon_share: float = 0.5
+    span: tuple[float, ...] = ()
     keep_lightcurves: bool = False
 
     def __post_init__(self) -> None:
@@ -129,6 +137,10 @@ class EventSimulator:
             raise ConfigError(f"simulator.level is {self.level!r}; it is {' or '.join(LEVELS)}")
         if not 0 <= self.photon_share <= 1:
             raise ConfigError(f"simulator.photon_share is {self.photon_share:g}; give a share from 0 to 1")
+        if self.span and not (len(self.span) == 2 and self.span[0] < self.span[1]):
+            raise ConfigError("simulator.span needs a first and a later last time, as in [58300, 60300], or none")
+        if self.span and self.amplitude_in == "snr":
+            raise ConfigError("simulator.span needs simulator.amplitude_in=relative or mag: noise differs by survey")
 
     def profile(self, time: Floats, shape: Shape) -> Floats:
         """Height, between 0 and 1, at times from the middle of the event in days."""
@@ -198,7 +210,7 @@ def inject_events(
     """Put one event into the light curves of each source.
 
     The event falls at a time drawn evenly between the first and last usable epoch of a light curve that is chosen with
-    a chance proportional to its usable epochs. Its height is that in this light curve.
+    a chance proportional to its usable epochs, or within the simulator's span. Its height is that in this light curve.
 
     Parameters
     ----------
@@ -226,14 +238,19 @@ def inject_events(
         np.add.at(n_epochs, event[members], change.n_epochs)
         np.add.at(total, event[members], change.total)
         is_felt = change.is_felt | (rows[members] == drawn["member"][event[members]])
+        if simulator.span:
+            _to_survey_time(batch, rows, drawn)
         members, epochs = members[is_felt], change.epochs[np.repeat(is_felt, change.counts)]
         if members.size:
             changed[rows[members]] = True
             felt = change.flux[np.repeat(is_felt, change.counts)]
-            photometry.append(_with_noise(simulator, below, of_batch, members, epochs, felt, drawn["seed"][event]))
+            seeds = np.column_stack([drawn["seed"][event], below.words["number"]])
+            if simulator.span:  # other noise in light curves of other surveys that have one number
+                seeds = np.column_stack([seeds, (of_batch["first"] * 86400.0).astype(np.int64)])
+            photometry.append(_with_noise(simulator, below, of_batch, members, epochs, felt, seeds))
     table: Columns = {
         **{name: drawn[name] for name in ("source", "lightcurve", "time_peak", "width", "amplitude", "snr", "dmag",
-                                          "relative", "period")},
+                                          "relative", "period", "bjd_peak")},
         "shape": np.full(drawn["source"].size, simulator.shape), "n_epochs": n_epochs, "total_snr": np.sqrt(total),
     }  # fmt: skip
     return Injected(changed=changed, photometry=tuple(photometry), injections=_completed(table))
@@ -291,6 +308,8 @@ def _draw(
     heights = table[:, 3]
     own = {name: values[member] for name, values in facts.items()}
     own_color = _colors(simulator, own["band"])
+    if simulator.span:  # the height is that in a band without a color
+        heights = heights * own_color
     baseline, noise = own["baseline"], own["noise"]
     has_flux = baseline > 0
     if simulator.amplitude_in == "snr":
@@ -304,9 +323,12 @@ def _draw(
         relative = np.where(has_flux, amplitude / baseline, np.nan)
         dmag = np.where(relative > -1, -2.5 * np.log10(np.where(relative > -1, 1 + relative, np.nan)), np.nan)
         snr = np.where(noise > 0, amplitude / noise, np.nan)
+    begin, end = simulator.span or (own["first"], own["last"])
+    time = begin + (end - begin) * table[:, 4]
     return {
         "source": table[:, 0].astype(np.int64), "member": member, "lightcurve": own["number"].astype(np.int64),
-        "time_peak": own["first"] + (own["last"] - own["first"]) * table[:, 4], "width": table[:, 2],
+        "time_peak": time, "bjd_peak": time.copy() if simulator.span else np.full(time.size, np.nan),
+        "width": table[:, 2],
         "amplitude": amplitude, "relative": relative, "snr": snr, "dmag": dmag, "period": table[:, 5],
         "zero_point": own["zero_point"], "color": np.where(own_color == 0, 1.0, own_color),
         "seed": np.array(seeds, np.int64),
@@ -347,11 +369,8 @@ def _changes(
     epochs = ranges(batch.offsets[members], counts)
     columns = batch.columns
     exposure = np.nan_to_num(columns["exptime"][epochs]) / 86400.0
-    to_middle = {"start": 0.5, "middle": 0.0, "end": -0.5}
-    shift = np.array([to_middle[point] for point in batch.words["time_point"][members].tolist()])
-    distance = (
-        columns["time"][epochs] + np.repeat(shift, counts) * exposure - np.repeat(drawn["time_peak"][event], counts)
-    )
+    middle = _middles(batch, members, epochs, is_barycentric=bool(simulator.span))
+    distance = middle - np.repeat(drawn["bjd_peak" if simulator.span else "time_peak"][event], counts)
     repeated = shape.take(event).repeated(counts)
     height = simulator.profile(distance, repeated)
     is_long = np.flatnonzero(exposure > _SHORT_EXPOSURE * repeated.width)
@@ -380,6 +399,37 @@ def _changes(
     )  # fmt: skip
 
 
+def _middles(batch: LightcurveBatch, members: Rows, epochs: Rows, *, is_barycentric: bool) -> Floats:
+    """Times of the middle of exposures: in the survey's own time, or in BJD_TDB where that is wanted and known."""
+    columns = batch.columns
+    to_middle = {"start": 0.5, "middle": 0.0, "end": -0.5}
+    shift = np.array([to_middle[point] for point in batch.words["time_point"][members].tolist()])
+    exposure = np.nan_to_num(columns["exptime"][epochs]) / 86400.0
+    own = columns["time"][epochs] + np.repeat(shift, batch.lengths[members]) * exposure
+    if not is_barycentric or "bjd_offset" not in columns:
+        return np.asarray(own)
+    barycentric = columns["time"][epochs] + columns["bjd_offset"][epochs] / 86400.0
+    return np.where(np.isfinite(barycentric), barycentric, own)
+
+
+def _to_survey_time(batch: LightcurveBatch, rows: Rows, drawn: Columns) -> None:
+    """Turn the times of events whose height is measured in light curves of a batch from BJD_TDB to its own time."""
+    place = np.full(int(max(rows.max(), drawn["member"].max())) + 1, -1)
+    place[rows] = np.arange(rows.size)
+    here = np.flatnonzero(place[drawn["member"]] >= 0)
+    member = place[drawn["member"][here]]
+    every = np.arange(len(batch)), np.arange(batch.member.size)
+    own, middle = (_middles(batch, *every, is_barycentric=wanted) for wanted in (False, True))
+    # of the epoch that comes next, by light curve and time; offsets change by seconds in a day
+    apart = middle.max() - middle.min() + 1.0
+    after = np.searchsorted(
+        middle - middle.min() + apart * batch.member,
+        np.clip(drawn["bjd_peak"][here] - middle.min(), 0.0, apart - 1.0) + apart * member,
+    )
+    epoch = np.clip(after, batch.offsets[member], batch.offsets[member + 1] - 1)
+    drawn["time_peak"][here] = drawn["bjd_peak"][here] - (middle[epoch] - own[epoch])
+
+
 def _with_noise(
     simulator: EventSimulator, below: LightcurveBatch, facts: Columns, members: NDArray[np.int64],
     epochs: NDArray[np.int64], change: Floats, seeds: NDArray[np.int64],
@@ -403,10 +453,9 @@ def _with_noise(
     noisy = np.flatnonzero((share > 0) & (growth > 1.0))
     if noisy.size:
         amount = np.bincount(np.repeat(np.arange(members.size), counts)[noisy], minlength=members.size).tolist()
-        numbers = below.words["number"][members].tolist()
         normal = [
-            np.random.Generator(np.random.SFC64([seed, number])).standard_normal(n)
-            for seed, number, n in zip(seeds[members].tolist(), numbers, amount, strict=True)
+            np.random.Generator(np.random.SFC64(words)).standard_normal(n)
+            for words, n in zip(seeds[members].tolist(), amount, strict=True)
             if n
         ]
         new[noisy] += np.concatenate(normal) * (error * np.sqrt(np.maximum(growth - 1.0, 0.0)))[noisy]

@@ -12,7 +12,7 @@ from retriever.detection import INJECTIONS, columns_of_records
 from retriever.digests import digest_rows
 from retriever.errors import ConfigError, DataError
 from retriever.identity import random_stream
-from retriever.interfaces import BatchSimulator, HasTrials
+from retriever.interfaces import BatchSimulator, HasSpan, HasTrials
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet, lightcurve_tables
 from retriever.ragged import ranges
@@ -54,7 +54,7 @@ def simulate(components: Components, batch: Batch) -> tuple[LightcurveSet, Colum
     """Make all trials of a batch of sources.
 
     Each source has a random stream of its own, seeded by ``project.seed``, the observatory and its name, from which its
-    trials are drawn one after the other.
+    trials are drawn one after the other; where events are the same in all surveys, without the observatory.
 
     Returns
     -------
@@ -69,7 +69,8 @@ def simulate(components: Components, batch: Batch) -> tuple[LightcurveSet, Colum
     base = LightcurveSet.read(batch.inputs["reduced"]) if level == "reduced" else before
     if level == "reduced" and not _same_epochs(base, processed):
         base = _arranged(base, processed)
-    streams = [random_stream(batch.seed, "simulate", batch.observatory, name) for name in batch.items.tolist()]
+    survey = "" if isinstance(simulator, HasSpan) and simulator.span else batch.observatory
+    streams = [random_stream(batch.seed, "simulate", survey, name) for name in batch.items.tolist()]
     kept = processed.take(np.zeros(len(processed), np.bool_))
     tables = []
     for trial in range(trials):

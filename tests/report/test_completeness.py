@@ -145,3 +145,41 @@ def test_completeness_of_white_noise_is_that_of_theory(retriever, stand: Path) -
         expected = stats.norm.sf(5.03 - some.snr).sum()  # S/N of 5 is 5.03 times a scatter from 1000 epochs
         spread = np.sqrt((stats.norm.sf(5.03 - some.snr) * stats.norm.cdf(5.03 - some.snr)).sum())
         assert abs(some.recovered.sum() - expected) < 4 * spread + 1
+
+
+def test_the_same_events_in_two_surveys_count_once(retriever, stand: Path) -> None:
+    (stand / "conf" / "two").mkdir(parents=True)
+    (stand / "conf" / "two" / "surveys.yaml").write_text(
+        "# @package _global_\n"
+        "observatories:\n  other: {_target_: retriever.observatories.demo.DemoObservatory, survey: OTHER, seed: 5, epochs: 60,"
+        " start: 58300.0, filters: [g]}\n"
+        "reducers: {other: '${reducers.demo}'}\n"
+        "project: {name: two}\n"
+    )
+    words = (
+        "--config-dir", "conf", "+two=surveys", "+stages=combine", "catalog.size=25", "simulator.trials=4",
+        "simulator.span=[58200, 59200]", "simulator.amplitude_in=relative",
+        "simulator.amplitude={kind: uniform, low: 0.1, high: 0.8}", "simulator.direction=brightening",
+        "simulator.width={kind: fixed, low: 40}",
+    )  # fmt: skip
+    assert retriever("run", *words).code == 0
+    folder = version_folder(stand / "outputs")
+    injections = pd.read_parquet(folder / "injections.parquet")
+    events = injections.groupby(["source", "trial"])
+    assert set(injections.observatory) == {"demo", "other"} and len(injections) == 200 and len(events) == 100
+    for name in ("bjd_peak", "width"):
+        assert (events[name].nunique() == 1).all()
+    np.testing.assert_allclose(events["relative"].min(), events["relative"].max(), rtol=1e-12)
+    together = events.agg({"recovered": "any", "blended": "any", "n_epochs": "sum"})
+    alone = injections[injections.observatory == "demo"].set_index(["source", "trial"]).recovered
+    assert together.recovered.sum() > alone.sum()
+    counts = together[~together.blended & ((together.n_epochs > 0) | together.recovered)]
+    (row,) = completeness_by(SearchResults.read(VersionFolder(folder)), ["width"], bins=1)
+    assert (row["injected"], row["observed"], row["recovered"]) == (
+        (~together.blended).sum(), len(counts), counts.recovered.sum(),
+    )  # fmt: skip
+    results = SearchResults.read(VersionFolder(folder))
+    assert results.source_days == 25 * 1000
+    joined = pd.read_parquet(folder / "events.parquet")
+    inside = joined[(joined.time_peak >= 58200) & (joined.time_peak <= 59200)]
+    assert len(results.detections["snr"]) == len(inside)

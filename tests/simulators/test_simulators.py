@@ -5,7 +5,7 @@ import pytest
 
 from retriever.errors import ConfigError
 from retriever.identity import random_stream
-from retriever.lightcurve import TimeSystem
+from retriever.lightcurve import Lightcurve, TimeSystem
 from retriever.profiles import box, gaussian
 from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
@@ -262,3 +262,54 @@ def test_parameters_that_make_no_sense_are_refused(bad: dict[str, object]) -> No
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="simulator"):
             wrong()
+
+
+def in_survey(band: str, offset: float, cadence: float, seed: int, photons: float = 0.0) -> Lightcurve:
+    """A light curve whose clock is `offset` seconds behind BJD_TDB."""
+    time = 58000.0 - offset / 86400.0 + np.arange(0.0, 100.0, cadence)
+    flux = 1000.0 + np.random.default_rng(seed).standard_normal(time.size)
+    lc = flat_lightcurve(time.size, time=time, flux=flux, flux_err=np.ones(time.size), exptime=np.zeros(time.size))
+    return lc.replace(band=band, bjd_offset=np.full(time.size, offset, np.float32))
+
+
+def test_with_a_span_the_event_is_the_same_in_all_surveys() -> None:
+    simulator = GaussianSimulator(
+        span=(58020.0, 58080.0), amplitude_in="relative", amplitude=Distribution(low=0.05, high=0.5), colors={"r": 0.5},
+        width=Distribution(kind="fixed", low=2.0), photon_share=0.0,
+    )  # fmt: skip
+    for seed in range(5):
+        surveys = [in_survey("g", 400.0, 0.05, 1), in_survey("r", -300.0, 0.1, 2)]
+        made = [simulator.inject((lc,), random_stream(seed, "simulate", "", "X")) for lc in surveys]
+        truths = [one.injections[0] for one in made]
+        assert truths[0].bjd_peak == truths[1].bjd_peak and 58020 <= truths[0].bjd_peak <= 58080
+        assert truths[0].width == truths[1].width
+        # half the height in the second band
+        assert truths[1].relative == pytest.approx(0.5 * truths[0].relative)
+        for lc, one, truth, offset in zip(surveys, made, truths, (400.0, -300.0), strict=True):
+            # in each survey's own clock the event is as late as the clock says
+            assert truth.time_peak == pytest.approx(truth.bjd_peak - offset / 86400.0, abs=1e-6)
+            change = one.lightcurves[0].flux - lc.flux
+            center = np.sum(lc.bjd * change) / np.sum(change)
+            assert center == pytest.approx(truth.bjd_peak, abs=0.002)
+            assert np.abs(change).max() == pytest.approx(abs(truth.relative) * 1000.0, rel=0.01)
+
+
+def test_surveys_have_photon_noise_of_their_own() -> None:
+    simulator = BoxSimulator(
+        span=(58020.0, 58080.0), amplitude_in="relative", amplitude=Distribution(kind="fixed", low=3.0),
+        direction="brightening", width=Distribution(kind="fixed", low=10.0), photon_share=1.0,
+    )  # fmt: skip
+    residuals = []
+    for offset in (400.0, -300.0):
+        lc = in_survey("g", offset, 0.05, 1)
+        (fresh,) = simulator.inject((lc,), random_stream(1, "simulate", "", "X")).lightcurves
+        inside = (fresh.flux - lc.flux) > 1500.0
+        residuals.append((fresh.flux - lc.flux)[inside][:150] - 3000.0)
+    assert abs(np.corrcoef(*residuals)[0, 1]) < 0.3 and residuals[0].std() > 1.0
+
+
+def test_a_span_needs_heights_that_do_not_depend_on_the_survey() -> None:
+    for wrong in ({"span": (58000.0, 59000.0)}, {"span": (2.0, 1.0), "amplitude_in": "mag"},
+                  {"span": (1.0,), "amplitude_in": "mag"}):  # fmt: skip
+        with pytest.raises(ConfigError, match=r"simulator\.span"):
+            GaussianSimulator(**wrong)
