@@ -120,22 +120,29 @@ def _light_time(time: Floats, ra: Floats, dec: Floats, lengths: Rows, reference:
     day = np.floor(time).astype(np.int64)
     first, last = int(day.min()) // _DAYS, int(day.max()) // _DAYS
     blocks = [_cubics(block, reference) for block in range(first, last + 1)]
-    cubics = (blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[day - first * _DAYS]
-    share = (time - day)[:, None]
-    place = cubics[:, 0] + share * (cubics[:, 1] + share * (cubics[:, 2] + share * cubics[:, 3]))
+    cubics = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=2)
+    at, share = day - first * _DAYS, time - day
     ra, dec = np.radians(ra), np.radians(dec)
-    toward = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]) * _LIGHT_SECONDS
-    along = place * np.repeat(toward, lengths, axis=0)
-    return np.asarray(along[:, 0] + along[:, 1] + along[:, 2])
+    toward = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]) * _LIGHT_SECONDS
+    along = np.zeros(time.size)
+    for of_axis, component in zip(cubics, toward, strict=True):
+        place = of_axis[3].take(at)
+        for power in (2, 1, 0):
+            place *= share
+            place += of_axis[power].take(at)
+        place *= np.repeat(component, lengths)
+        along += place
+    return along
 
 
 @lru_cache(maxsize=256)
 def _cubics(block: int, reference: str) -> Array:
-    """Coefficients, by day, power and axis, of the place of the Earth or the Sun from the barycenter, in au."""
+    """Coefficients, by axis, power and day, of the place of the Earth or the Sun from the barycenter, in au."""
     import erfa
 
     days = block * _DAYS + np.arange(_DAYS + 1.0)
     from_sun, from_barycenter = erfa.epv00(2400000.5, np.clip(days, _FIRST, _LAST))
     p, v = (from_barycenter[key] - (from_sun[key] if reference == "heliocenter" else 0.0) for key in ("p", "v"))
     step = p[1:] - p[:-1]
-    return np.stack([p[:-1], v[:-1], 3 * step - 2 * v[:-1] - v[1:], v[:-1] + v[1:] - 2 * step], axis=1)
+    cubics = np.stack([p[:-1], v[:-1], 3 * step - 2 * v[:-1] - v[1:], v[:-1] + v[1:] - 2 * step])
+    return np.ascontiguousarray(cubics.transpose(2, 0, 1))

@@ -444,29 +444,38 @@ def _columns(rows: Sequence[dict[str, object]] | Sequence[dict[str, float]], nam
 
 
 def _write_netcdf(path: Path, table: Columns, thresholds: Columns) -> None:
-    """The same as a file that `xarray.open_dataset` opens: a dimension for each quantity, and one for thresholds."""
+    """The same as a file that `xarray.open_dataset` opens: a variable for each column, by quantity and bin.
+
+    Quantities with fewer bins than others have NaN in the rest.
+    """
     import h5netcdf
 
+    names = list(dict.fromkeys(table["quantity"].tolist()))
+    row = np.array([names.index(name) for name in table["quantity"].tolist()], np.int64)
+    place = np.arange(row.size) - np.searchsorted(row, row)  # rows of a quantity follow one another
     temporary = temporary_path(path.parents[1])
     try:
         with h5netcdf.File(temporary, "w") as file:
             file.attrs["title"] = "Completeness, purity and rates of a search"
-            for name, quantity in QUANTITIES.items():
-                rows = table["quantity"] == name
-                if not rows.any():
-                    continue
-                file.dimensions[f"{name}_bin"] = int(rows.sum())
-                for column in table:
-                    if column in ("quantity", "unit"):
-                        continue
-                    variable = file.create_variable(f"{name}_{column}", (f"{name}_bin",), data=table[column][rows])
-                    if column in ("from", "to"):
-                        variable.attrs.update({"units": quantity.unit or "1", "long_name": quantity.meaning})
+            if names:
+                shape = len(names), int(place.max()) + 1
+                file.dimensions = {"quantity": shape[0], "bin": shape[1]}
+                text = h5netcdf.core.h5py.string_dtype()
+                words = [QUANTITIES[name] for name in names]
+                columns = {"quantity": names, "unit": [word.unit or "1" for word in words],
+                           "meaning": [word.meaning for word in words]}  # fmt: skip
+                for name, texts in columns.items():
+                    file.create_variable(name, ("quantity",), data=np.array(texts, dtype=object), dtype=text)
+                for name in (name for name in table if name not in ("quantity", "unit", "source_days")):
+                    cells = np.full(shape, np.nan)
+                    cells[row, place] = table[name]
+                    file.create_variable(name, ("quantity", "bin"), data=cells)
+                file.attrs["source_days"] = float(table["source_days"][0])
             if thresholds["threshold"].size:
                 file.dimensions["threshold"] = int(thresholds["threshold"].size)
-                for column, values in thresholds.items():
-                    name = column if column == "threshold" else f"threshold_{column}"
-                    file.create_variable(name, ("threshold",), data=values)
+                for name, values in thresholds.items():
+                    of_threshold = name if name == "threshold" else f"threshold_{name}"
+                    file.create_variable(of_threshold, ("threshold",), data=values)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -94,10 +94,11 @@ def with_barycentric_times(lightcurves: LightcurveSet, sources: SourceTable) -> 
 
 def _with_offsets(batch: LightcurveBatch, sources: SourceTable) -> LightcurveBatch:
     columns, words = batch.columns, batch.words
-    systems = np.column_stack([words["time_scale"], words["time_reference"], words["time_point"]])
+    parts = [words[name] for name in ("time_scale", "time_reference", "time_point")]
     offset = np.full(columns["time"].size, np.nan, np.float32)
-    for scale, reference, point in np.unique(systems, axis=0).tolist():
-        alike = (systems == (scale, reference, point)).all(axis=1)
+    for system in sorted(set(zip(*(part.tolist() for part in parts), strict=True))):
+        scale, reference, point = system
+        alike = np.all([part == word for part, word in zip(parts, system, strict=True)], axis=0)
         epochs = slice(None) if alike.all() else batch.spread(alike)
         rows = batch.source[alike]
         offset[epochs] = bjd_offset(

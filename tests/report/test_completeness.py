@@ -116,7 +116,11 @@ def test_files_hold_the_same_numbers(small: VersionFolder) -> None:
     assert table.source_days.unique().tolist() == [34.0]
     with xr.open_dataset(small.folder / "completeness.nc") as data:
         snr = table[table.quantity == "snr"]
-        np.testing.assert_array_equal(data.snr_completeness, snr.completeness)
+        found = data.sel(quantity="snr")
+        for name in ("from", "to", "completeness", "rate", "limit"):
+            np.testing.assert_array_equal(found[name][: len(snr)], snr[name])
+            assert np.isnan(found[name][len(snr) :]).all()
+        assert data.sel(quantity="width").unit == "d" and data.attrs["source_days"] == 34.0
         thresholds = pd.read_parquet(small.folder / "thresholds.parquet")
         np.testing.assert_array_equal(data.threshold_completeness, thresholds.completeness)
 
