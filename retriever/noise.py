@@ -289,7 +289,7 @@ def false_alarm_probability(snr: Array, n_trials: Array, *, two_sided: bool = Tr
     Parameters
     ----------
     snr
-        In units of a standard normal deviate.
+        In units of a standard normal deviate, of either sign.
     n_trials
         Number of independent places that were searched: epochs, times templates.
     two_sided
@@ -300,7 +300,7 @@ def false_alarm_probability(snr: Array, n_trials: Array, *, two_sided: bool = Tr
     >>> false_alarm_probability(np.array([3.0, 5.0]), 100).round(6).tolist()
     [0.236884, 5.7e-05]
     """
-    height = np.abs(snr) if two_sided else np.asarray(snr)
+    height = np.abs(snr)
     with np.errstate(invalid="ignore", divide="ignore"):
         beyond = 0.5 * np.asarray(_ERFC(height / np.sqrt(2.0)), np.float64)
         return np.asarray(-np.expm1(np.asarray(n_trials) * np.log1p(-(1 + two_sided) * beyond)))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever.errors import ConfigError
+from retriever.finders.matched_filter import MatchedFilter
 from retriever.finders.peak import PeakFinder
 from retriever.lightcurve import Lightcurve
 from retriever.noise import false_alarm_probability, scores_of_epochs
@@ -116,6 +117,20 @@ def test_the_false_alarm_probability_is_that_of_the_whole_curve() -> None:
     assert event.fap == false_alarm_probability(np.array(event.snr), 100)
     (event,) = PeakFinder(direction="brightening").find(lc)[1]
     assert event.fap == false_alarm_probability(np.array(event.snr), 100, two_sided=False)
+
+
+@pytest.mark.parametrize("finder", [PeakFinder, MatchedFilter])
+def test_a_dip_is_as_improbable_as_a_brightening(finder: type) -> None:
+    flux = np.random.default_rng(1).standard_normal(100)
+    flux[50] = 30.0
+    parameters = {} if finder is PeakFinder else {"shape": "box", "shortest": 0.5, "longest": 2.0}
+    for direction in ("both", None):
+        faps = []
+        for sign, own in ((1, "brightening"), (-1, "dip")):
+            lc = flat_lightcurve(100, flux=sign * flux, flux_err=np.ones(100))
+            found = finder(direction=direction or own, **parameters).find(lc)[1]
+            faps.append(max(found, key=lambda event: abs(event.snr)).fap)
+        assert faps[0] == pytest.approx(faps[1]) and faps[0] < 1e-6
 
 
 def test_few_epochs_are_not_searched() -> None:

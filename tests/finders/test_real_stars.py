@@ -10,6 +10,7 @@ from retriever.composition.request import ConfigRequest
 from retriever.config import build_setup
 from retriever.detection import Detection
 from retriever.finders.lomb_scargle import LombScargleFinder
+from retriever.finders.matched_filter import MatchedFilter
 from retriever.formats import read_table
 from retriever.lightcurve import Lightcurve
 from retriever.quality.standard import StandardQuality
@@ -58,6 +59,19 @@ def test_two_planets_of_one_star_are_not_taken_for_one(real_data: Path) -> None:
     # TOI-216 b and c transit once or twice each in this sector, with depths of 0.4 and 1.5 %
     found = searched("transits_tess", read(real_data / TOI_216))
     assert all(planet.odd_even > 10 for planet in found)
+
+
+def test_deep_transits_of_two_planets_are_events(real_data: Path) -> None:
+    # Dawson et al. 2019 (AJ 158, 65): c at BTJD 1331.285, b at 1325.328 and 1342.431
+    parts = build_setup(
+        compose(ConfigRequest(overrides=("experiment=transits_tess", "paths.lightcurves=x")))
+    ).components
+    finder = MatchedFilter(shape="trapezoid", shortest=0.05, longest=0.5, direction="dip", snr_threshold=7.0)
+    found = finder.find(parts["detrend"].detrend(read(real_data / TOI_216)))[1]
+    assert [event.time_peak - 56999.5 for event in found] == pytest.approx([1325.328, 1331.285, 1342.431], abs=0.01)
+    assert max(event.fap for event in found) < 1e-8
+    deepest = max(found, key=lambda event: -event.amplitude)
+    assert deepest is found[1]
 
 
 def plain_flares(lc: Lightcurve) -> list[tuple[float, float]]:
