@@ -221,7 +221,8 @@ def _best_templates(trial: _Trial, shape: str, widths: Floats, direction: str, c
         snr = _snr(numerator, denominator, typical * min(1.0, width / step), correlated)
         height = _height(snr, direction)
         better = height > top
-        best[better], template[better], top[better] = snr[better], k, height[better]
+        for values, new in ((best, snr), (template, k), (top, height)):
+            np.copyto(values, new, where=better)
     return _Best(center=center, snr=best, template=template, of_epoch=cell)
 
 
