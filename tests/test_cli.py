@@ -157,7 +157,7 @@ def test_a_comment_in_an_own_class_recomputes_nothing_and_a_line_does(stand) -> 
 def test_help_and_info_know_the_folder_of_one_s_own(retriever, stand) -> None:
     write_own_finder(stand, "return {}, ()")
     (stand / "conf" / "mine.yaml").write_text("defaults: [config, _self_]\nrun: {stop: 3}\n")
-    assert ", mine, peak\n" in retriever("run", "--help", "--config-dir", "conf").out
+    assert ", mine, peak, transit_least_squares\n" in retriever("run", "--help", "--config-dir", "conf").out
     assert "did you mean 'mine'" in retriever("run", "--config-dir", "conf", "finder=min").err
     lines = retriever("run", "--info", "searchpath", "--config-dir", "conf").out.splitlines()
     own = [k for k, line in enumerate(lines) if f"file://{stand / 'conf'}" in line]

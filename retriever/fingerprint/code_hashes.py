@@ -63,8 +63,8 @@ def code_of(*roots: str, versioned: Collection[str] = ()) -> dict[str, str]:
 
     Examples
     --------
-    >>> list(code_of("retriever.statistics:cadence"))
-    ['retriever.statistics:cadence', 'retriever.statistics:median']
+    >>> list(code_of("retriever.profiles:occultation"))
+    ['retriever.profiles:occultation', 'retriever.profiles:trapezoid']
     """
     graph = _graph(roots)
     for root in roots:
