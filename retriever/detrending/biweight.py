@@ -1,13 +1,15 @@
 """Tukey's biweight in windows of time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.arrays import Floats
 from retriever.detrending.trend import Detrender
-from retriever.detrending.windows import median_of_windows, over_windows
+from retriever.detrending.windows import Windows, median_of_windows
 from retriever.errors import ConfigError
 
 __all__ = ["Biweight"]
@@ -50,9 +52,9 @@ class Biweight(Detrender):
         if not (self.window > 0 and self.cutoff > 0):
             raise ConfigError("detrend.window and detrend.cutoff must be above zero")
 
-    def trend_of_piece(self, time: Floats, flux: Floats, use: NDArray[np.bool_]) -> Floats:
+    def fitter(self, time: Floats, flux: Floats) -> Callable[[NDArray[np.bool_]], Floats]:
         """Locations around nodes, interpolated."""
-        return over_windows(time, flux, use, self.window, self._locations, needs_time=False)
+        return partial(Windows(time, self.window, self._locations, needs_time=False).trend, flux)
 
     def _locations(self, _: Floats, flux: Floats, count: NDArray[np.int64]) -> Floats:
         location = median_of_windows(_, flux, count)

@@ -1,5 +1,6 @@
 """Running median."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from retriever.arrays import Floats
 from retriever.detrending.trend import Detrender
-from retriever.detrending.windows import median_of_windows, over_windows
+from retriever.detrending.windows import Windows, median_of_windows
 from retriever.errors import ConfigError
 
 __all__ = ["RunningMedian"]
@@ -45,9 +46,14 @@ class RunningMedian(Detrender):
         if not self.window > 0 or self.passes not in (1, 2):
             raise ConfigError("detrend.window must be above zero, and detrend.passes 1 or 2")
 
-    def trend_of_piece(self, time: Floats, flux: Floats, use: NDArray[np.bool_]) -> Floats:
+    def fitter(self, time: Floats, flux: Floats) -> Callable[[NDArray[np.bool_]], Floats]:
         """Medians around nodes, interpolated."""
-        trend = over_windows(time, flux, use, self.window, median_of_windows, needs_time=False)
-        if self.passes == 2:
-            trend = trend + over_windows(time, flux - trend, use, self.window, median_of_windows, needs_time=False)
-        return trend
+        passes = [Windows(time, self.window, median_of_windows, needs_time=False) for _ in range(self.passes)]
+
+        def fit(use: NDArray[np.bool_]) -> Floats:
+            trend = np.zeros(time.size)
+            for windows in passes:
+                trend = trend + windows.trend(flux - trend, use)
+            return trend
+
+        return fit

@@ -1,13 +1,15 @@
 """Local polynomials, as Savitzky and Golay fit them, for even and uneven sampling."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.arrays import Floats
 from retriever.detrending.trend import Detrender
-from retriever.detrending.windows import over_windows
+from retriever.detrending.windows import Windows
 from retriever.errors import ConfigError
 
 __all__ = ["SavitzkyGolay"]
@@ -46,9 +48,9 @@ class SavitzkyGolay(Detrender):
         if not self.window > 0 or not 0 <= self.degree <= 5:
             raise ConfigError("detrend.window must be above zero, and detrend.degree 0 to 5")
 
-    def trend_of_piece(self, time: Floats, flux: Floats, use: NDArray[np.bool_]) -> Floats:
+    def fitter(self, time: Floats, flux: Floats) -> Callable[[NDArray[np.bool_]], Floats]:
         """Values of local polynomials at nodes, interpolated."""
-        return over_windows(time, flux, use, self.window, self._values)
+        return partial(Windows(time, self.window, self._values).trend, flux)
 
     def _values(self, time: Floats, flux: Floats, count: NDArray[np.int64]) -> Floats:
         inside = np.isfinite(flux)

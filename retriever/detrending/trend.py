@@ -1,8 +1,9 @@
 """What all detrenders share: pieces between gaps, candidates kept out of the fit, and how a trend is removed."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _FEWEST = 5
 class Detrender:
     """A trend is fitted to each piece of a light curve between gaps, and removed.
 
-    A detrender of its own inherits this and gives `trend_of_piece`.
+    A detrender of its own inherits this and gives `trend_of_piece`, or `fitter` if later fits can use earlier ones.
 
     Parameters
     ----------
@@ -69,7 +70,11 @@ class Detrender:
         use
             Which of them count.
         """
-        raise NotImplementedError
+        return self.fitter(time, flux)(use)
+
+    def fitter(self, time: Floats, flux: Floats) -> Callable[[NDArray[np.bool_]], Floats]:
+        """A function of the epochs to use that gives the trend; it is called again without candidates."""
+        return partial(self.trend_of_piece, time, flux)
 
     def trend(self, lightcurve: Lightcurve) -> Floats:
         """The trend at all epochs, in the light curve's unit of flux."""
@@ -80,14 +85,15 @@ class Detrender:
             if np.count_nonzero(use) < _FEWEST:
                 trend[piece] = median(f[use]) if use.any() else np.nan
                 continue
-            fitted = self.trend_of_piece(t, f, use)
+            fit = self.fitter(t, f)
+            fitted = fit(use)
             kept = use
             for _ in range(_MASKS if self.mask else 0):
                 calm = use & ~_candidates(t, f - fitted, use, self.mask, self.pad)
                 if np.array_equal(calm, kept) or np.count_nonzero(calm) < _FEWEST:
                     break
                 kept = calm
-                fitted = self.trend_of_piece(t, f, kept)
+                fitted = fit(kept)
             trend[piece] = fitted
         return trend
 

@@ -137,6 +137,18 @@ def test_medians_on_uneven_sampling_are_those_of_a_plain_loop(passes: int) -> No
         np.testing.assert_allclose(trend[known], expected[known], atol=1.0)
 
 
+@pytest.mark.parametrize("detrender", [RunningMedian(window=0.5), Biweight(window=0.7), SavitzkyGolay(window=0.4)],
+                         ids=lambda detrender: type(detrender).__name__)  # fmt: skip
+def test_a_trend_that_is_fitted_again_is_that_of_a_new_fit(detrender: Detrender) -> None:
+    rng = np.random.default_rng(9)
+    time, flux = star(1101)
+    fit = detrender.fitter(time, flux)
+    for share in (0.0, 0.02, 0.3, 0.02):
+        use = rng.random(time.size) >= share
+        use[400:480] = share != 0.3
+        np.testing.assert_array_equal(fit(use), detrender.trend_of_piece(time, flux, use))
+
+
 def test_gaps_are_not_bridged() -> None:
     time, flux = star(amplitude=0.0)
     flux = flux + np.where(time > 5.5, 50.0, 0.0)
