@@ -6,6 +6,7 @@ The public Python interface opens an outputs folder and reads the versions in it
     version = retriever.open("outputs").versions["DEMO_1f3a"]
     version.detections
 
+`retriever.run` runs a search, `retriever.finders` and the like have the algorithms, `retriever.plots` the plots.
 Importing `retriever` loads nothing else; each name is imported when it is used.
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "Source",
     "SourceTable",
     "open",
+    "run",
 ]
 
 _EXPORTS = {
@@ -35,10 +37,12 @@ _EXPORTS = {
     "Source": ("retriever.source", "Source"),
     "SourceTable": ("retriever.source", "SourceTable"),
     "open": ("retriever.api.archive", "open_archive"),
+    "run": ("retriever.api.running", "run"),
 }
 
 if TYPE_CHECKING:
     from retriever.api.archive import open_archive as open
+    from retriever.api.running import run
     from retriever.detection import Analyzed, Detection, Injection, Simulated
     from retriever.lightcurve import Lightcurve, Reduction
     from retriever.source import Source, SourceTable

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.arrays import Floats
+from retriever.errors import ConfigError
 
-__all__ = ["FEWEST_EPOCHS", "Peak", "Series", "highest_peak", "log_false_alarm_probability"]
+__all__ = ["FEWEST_EPOCHS", "Peak", "Series", "highest_peak", "log_false_alarm_probability", "phases"]
 
 FEWEST_EPOCHS = 10
 """Epochs below which a light curve has no periodogram."""
@@ -180,3 +182,21 @@ def log_false_alarm_probability(power: float, curves: Sequence[Series], highest:
     if both < -20.0:  # where the exact form would lose its digits
         return float(both)
     return float(np.log(-np.expm1(np.log1p(-np.exp(single)) - np.exp(crossings))))
+
+
+def phases(time: Floats, period: float, epoch: float | None = None) -> tuple[Floats, NDArray[np.int64]]:
+    """Phase (0 to 1) and number of the cycle at some times.
+
+    Examples
+    --------
+    >>> phase, cycle = phases(np.array([1.0, 2.5, 5.0]), 2.0)
+    >>> phase.tolist(), cycle.tolist()
+    ([0.0, 0.75, 0.0], [0, 0, 2])
+    """
+    if not period > 0:
+        raise ConfigError(f"a period of {period:g} d; give one above zero")
+    if epoch is None:
+        epoch = float(time[0]) if time.size else 0.0
+    turns = (time - epoch) / period
+    cycle = np.floor(turns)
+    return turns - cycle, cycle.astype(np.int64)

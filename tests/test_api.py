@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import h5py
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +69,7 @@ def test_the_public_names_are_these() -> None:
         "Source",
         "SourceTable",
         "open",
+        "run",
     ]
     assert package.__all__ == names
     assert sorted(dir(package)) == sorted([*names, "__version__"])
@@ -194,7 +196,7 @@ def test_nothing_is_written_and_no_database_is_needed(version: Version) -> None:
         path.unlink()
     shutil.copytree(version.folder.parents[1], version.folder.parents[2] / "copy")
     before = {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("*")}
-    for level in ("raw", "reduced", "processed", "simulated"):
+    for level in ("raw", "reduced", "detrended", "processed", "simulated"):
         version.source("random_000003").lightcurves(level=level)
     _ = version.detections, version.histograms
     assert {path: path.stat().st_mtime_ns for path in Path("outputs").rglob("*")} == before
@@ -331,12 +333,14 @@ def test_light_curves_that_stages_of_the_project_refined_are_those_that_were_sea
     both = next(name for name, surveys in known.items() if len(surveys) == 2)
     source = version.source(both)
     assert source.observatories == ("demo", "other")
-    assert len(source.lightcurves()) == len(source.lightcurves("reduced")) == 2
+    assert len(source.lightcurves()) == len(source.lightcurves("detrended")) == 2
     for observatory in source.observatories:
-        (lc,) = source.lightcurves("reduced", observatory=observatory)
+        (lc,) = source.lightcurves("detrended", observatory=observatory)
         stored = stored_epochs_of(version, both, observatory, "trend")
         np.testing.assert_array_equal(lc.flux, stored)
-        assert not np.array_equal(lc.flux, stored_epochs_of(version, both, observatory, "reduce"))
+        (reduced,) = source.lightcurves("reduced", observatory=observatory)
+        np.testing.assert_array_equal(reduced.flux, stored_epochs_of(version, both, observatory, "reduce"))
+        assert not np.array_equal(lc.flux, reduced.flux)
     joint = version.table("joint_events").set_index("source")
     assert joint.surveys[both] == "demo other" and source.table("joint_events").surveys.tolist() == ["demo other"]
     injected = version.source(version.injections.source[0])
@@ -460,8 +464,11 @@ def test_every_block_of_the_page_on_python_runs(retriever, stand: Path) -> None:
     known: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) >= 7
-    for block in blocks:
-        exec(block, known)
+    try:
+        for block in blocks:
+            exec(block, known)
+    finally:
+        plt.close("all")
     assert isinstance(known["version"], Version) and isinstance(known["lc"], Lightcurve)
     assert VersionFolder(known["version"].folder).name.startswith("DEMO_")
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", page):

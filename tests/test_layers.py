@@ -25,7 +25,9 @@ def test_what_is_exported_is_there_and_documented(path: Path) -> None:
 def test_packages_hold_no_code() -> None:
     for path in (ROOT / "retriever").glob("*/**/__init__.py"):
         kinds = {type(node).__name__ for node in ast.parse(path.read_text()).body}
-        assert kinds <= {"Expr", "Assign"}, path
+        # these two are also used as a whole, and import their names when they are asked for
+        names_things = path.parent.name in ("finders", "plots")
+        assert kinds <= {"Expr", "Assign"} | ({"ImportFrom", "If"} if names_things else set()), path
 
 
 def test_the_package_itself_holds_lazy_exports_only() -> None:

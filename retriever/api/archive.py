@@ -2,11 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from retriever.api.version import Version
 from retriever.errors import ConfigError, StoreError, nearest
 from retriever.report.versions import VersionFolder, names_beginning, version_names
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 __all__ = ["Archive", "Versions", "open_archive"]
 
@@ -70,6 +75,26 @@ class Archive:
     def versions(self) -> "Versions":
         """The versions in the folder by name, as they are now."""
         return Versions(self.outputs, self.data)
+
+    def session(self, database: str = "") -> "AbstractContextManager[Session]":
+        """A session of SQLAlchemy on the database of the folder, which can be read and not changed.
+
+        The mapped classes are in `retriever.store.models`: `Source`, `Version`, `Run`, `Segment` and others.
+
+        Parameters
+        ----------
+        database
+            Its address; that of ``$RETRIEVER_DATABASE`` where none is given, else SQLite in the outputs folder.
+
+        Raises
+        ------
+        StoreError
+            When there is no database, or something is to be written.
+        """
+        from retriever.store.connection import url_from_environment
+        from retriever.store.session import read_session
+
+        return read_session(database or url_from_environment(), self.outputs)
 
     def __repr__(self) -> str:
         return f"<Archive {self.outputs}: {len(self.versions)} versions>"

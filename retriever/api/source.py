@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from retriever.api.frames import frame_of
+from retriever.api.lightcurve import VersionLightcurve
 from retriever.api.segments import Segments
 from retriever.errors import ConfigError, StoreError, nearest
 from retriever.graph import GRAPH, LIGHTCURVE_PORT
@@ -21,11 +22,13 @@ from retriever.source import Source
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 __all__ = ["LEVELS", "Product", "SourceInVersion"]
 
-LEVELS = ("raw", "reduced", "processed", "simulated")
-"""Levels of light curves: as the survey gave them, as they were searched, with flags and scores, with injections."""
+LEVELS = ("raw", "reduced", "detrended", "processed", "simulated")
+"""Levels of light curves: as the survey gave them, uniform, as they were searched, with flags and scores, with
+injections."""
 
 _COLUMNS = {"name", "ra", "dec", "pmra", "pmdec", "parallax", "epoch", "mag", "mag_err", "band"}
 
@@ -123,34 +126,35 @@ class SourceInVersion:
 
     @overload
     def lightcurves(
-        self, level: Literal["reduced", "processed", "simulated"] = ..., *, observatory: str | None = ...
-    ) -> tuple[Lightcurve, ...]: ...
+        self, level: Literal["reduced", "detrended", "processed", "simulated"] = ..., *, observatory: str | None = ...
+    ) -> tuple[VersionLightcurve, ...]: ...
     @overload
     def lightcurves(self, level: Literal["raw"], *, observatory: str | None = ...) -> tuple[RawTable, ...]: ...
     @overload
     def lightcurves(
         self, level: str, *, observatory: str | None = ...
-    ) -> tuple[Lightcurve, ...] | tuple[RawTable, ...]: ...
+    ) -> tuple[VersionLightcurve, ...] | tuple[RawTable, ...]: ...
 
     def lightcurves(
         self, level: str = "processed", *, observatory: str | None = None
-    ) -> tuple[Lightcurve, ...] | tuple[RawTable, ...]:
+    ) -> tuple[VersionLightcurve, ...] | tuple[RawTable, ...]:
         """The light curves of the source, in the order of surveys and numbers.
 
         Parameters
         ----------
         level
-            "raw" for the tables that the survey gave, "reduced" for the light curves as they were searched,
-            "processed" for the same with the flags and scores of the search, "simulated" for light curves with
-            injected events, which are made again by the code that made the version.
+            "raw" for the tables that the survey gave; "reduced" for uniform light curves; "detrended" for light curves
+            as they were searched, which are the reduced ones where nothing detrends or refines them; "processed" for
+            those with the flags and scores of the search; "simulated" for light curves with injected events, which are
+            made again by the code that made the version.
         observatory
             Only those of this survey, by its name in the config; of all where none is named.
 
         Returns
         -------
         tuple
-            `retriever.Lightcurve` objects, of level "raw" `retriever.rawtable.RawTable`; none where the survey has
-            no data of the source.
+            `retriever.api.lightcurve.VersionLightcurve` objects, of level "raw" `retriever.rawtable.RawTable`; none
+            where the survey has no data of the source.
 
         Raises
         ------
@@ -161,14 +165,47 @@ class SourceInVersion:
         """
         if level not in LEVELS:
             raise ConfigError(f"there is no level {level!r}{nearest(level, LEVELS)}")
+        if level == "raw":
+            return tuple(table for name in self._surveys(observatory) for table in self._raw(name))
+        return self._read(level, self._surveys(observatory))
+
+    def _surveys(self, observatory: str | None) -> tuple[str, ...]:
         names = self.observatories
         if observatory is not None and observatory not in names:
             raise ConfigError(f"{self._folder.name} has no observatory {observatory!r}{nearest(observatory, names)}")
-        read = {"raw": self._raw, "reduced": self._reduced, "processed": self._processed, "simulated": self._simulated}
-        lightcurves: list[Any] = []
-        for name in names if observatory is None else (observatory,):
-            lightcurves += read[level](name)
-        return tuple(lightcurves)
+        return names if observatory is None else (observatory,)
+
+    def _read(self, level: str, surveys: tuple[str, ...]) -> tuple[VersionLightcurve, ...]:
+        read = {"reduced": self._reduced, "detrended": self._detrended, "processed": self._processed,
+                "simulated": self._simulated}[level]  # fmt: skip
+        return tuple(
+            VersionLightcurve.with_context(
+                lightcurve, source=self.name, observatory=name, level=level, version=self._folder.name,
+                _detections=lambda: self.detections,
+            )
+            for name in surveys
+            for lightcurve in read(name)
+        )  # fmt: skip
+
+    def plot(self, ax: "Axes | None" = None, *, level: str = "processed", observatory: str | None = None) -> "Axes":
+        """Draw its light curves with their detections, and the injected events of the level "simulated".
+
+        Those of several surveys are drawn on one axis, whatever their clocks; name an observatory to have one.
+        """
+        from retriever.plots import plot_lightcurve
+
+        if level not in LEVELS or level == "raw":
+            raise ConfigError(f"level is {level!r}; what can be plotted is {', '.join(LEVELS[1:])}")
+        curves = self._read(level, self._surveys(observatory))
+        names = {lc.observatory for lc in curves}
+        found = self.detections if level != "simulated" else self.injections
+        rows = found[found["observatory"].isin(names)].to_dict("records")
+        dropped = self.table("dropped")
+        dropped = dropped[dropped["observatory"].isin(names)].groupby("reason", sort=True)["n_rows"].sum()
+        shown = {"injections": rows} if level == "simulated" else {"detections": rows}
+        ax = plot_lightcurve(curves, ax, reasons=dropped.to_dict(), **shown)
+        ax.set_title(f"{self.name}, {level}", fontsize="medium")
+        return ax
 
     # ---- levels ------------------------------------------------------------------------------------------------
 
@@ -218,6 +255,12 @@ class SourceInVersion:
         return None
 
     def _reduced(self, observatory: str) -> tuple[Lightcurve, ...]:
+        product = self._made(observatory, "reduce")
+        if product is None:
+            return ()
+        return LightcurveSet.read(self._tables(product, "lightcurves")).objects(1)[0]
+
+    def _detrended(self, observatory: str) -> tuple[Lightcurve, ...]:
         searched = self._searched(observatory)
         return LightcurveSet.read(searched[1]).objects(1)[0] if searched else ()
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from retriever.api.candidates import Candidates
+    from retriever.api.completeness import Completeness
     from retriever.config import Config
 
 __all__ = ["Version"]
@@ -151,6 +153,54 @@ class Version:
     def products(self) -> "pd.DataFrame":
         """What became of each source in each stage."""
         return self.table("products")
+
+    @property
+    def thresholds(self) -> "pd.DataFrame":
+        """Purity and completeness by the least S/N of a detection."""
+        return self.table("thresholds")
+
+    def completeness(self, *by: str, bins: int = 6, threshold: float = 0.0) -> "Completeness":
+        """Completeness and rates in bins of injected quantities.
+
+        Parameters
+        ----------
+        by
+            Names of quantities, "snr" where none are given: snr, amplitude, width, period, total_snr.
+        bins
+            Number of bins of each.
+        threshold
+            Least S/N of detections that count.
+
+        Raises
+        ------
+        ConfigError
+            For a quantity that does not exist, or that no injected event has.
+        """
+        from retriever.api.completeness import completeness_of
+
+        return completeness_of(self._folder, by or ("snr",), bins, threshold)
+
+    def candidates(self, *, purity: float | None = None, snr: float = 0.0) -> "Candidates":
+        """Detections with their light curves, the strongest first.
+
+        Parameters
+        ----------
+        purity
+            Only those above the least S/N from which on detections are so pure; see `thresholds`.
+        snr
+            Only those whose absolute S/N is at least so high.
+
+        Raises
+        ------
+        ConfigError
+            When the purity is not known or not reached.
+        """
+        from retriever.api.candidates import Candidates, threshold_of_purity
+
+        if purity is not None:
+            snr = max(snr, threshold_of_purity(self.thresholds.to_dict("records"), purity))
+        frame = self.detections
+        return Candidates(frame[~(frame["snr"].abs() < snr)], self.source)
 
     @property
     def histograms(self) -> "xr.Dataset":
