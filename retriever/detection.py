@@ -59,6 +59,9 @@ class Detection:
     odd_even: float = column("", "difference of odd and even transits in depth, in its standard errors", default=NAN)
     secondary: float = column("", "S/N of a dip half a period after the transits", default=NAN)
     equivalent_duration: float = column("s", "time in which the quiet star emits the energy of the flare", default=NAN)
+    noise: float = column(
+        "", "noise of an epoch of the light curve: its robust scatter or median error, whichever is larger", default=NAN
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class Injection:
     lightcurve: int = column("", "number of the light curve that its height is measured in, from 1")
     shape: str = column("", "name of the event's profile")
     time_peak: float = column("d", "middle of the event, MJD")
-    width: float = column("d", "full width at half maximum")
+    width: float = column("d", "full width at half maximum; NaN for a sinusoid")
     amplitude: float = column("", "change of flux at the middle, in that light curve's unit; negative for a dip")
     snr: float = column("", "amplitude over the noise of the light curve there")
     dmag: float = column("mag", "change of magnitude at the middle, negative for brighter; NaN where it has none")
@@ -85,6 +88,7 @@ class Injection:
     bjd_peak: float = column(
         "d", "middle of the event, BJD_TDB as MJD, where it is the same in all surveys; else NaN", default=NAN
     )
+    exptime: float = column("s", "longest exposure of the light curve that its height is measured in", default=0.0)
 
 
 DETECTIONS = table_of(Detection, "detections", order=("lightcurve", "peak", "finder"))

@@ -238,9 +238,10 @@ def epoch_noise(
     [2.9, 2.9, 1.0, 2.9]
     """
     errors = np.ones(flux.size) if model == "scatter" else _known_errors(flux_err, usable, offsets)
-    if model == "errors" and np.isfinite(flux_err).any():
-        known = np.isfinite(flux_err) & usable
-        has_errors = np.add.reduceat(known, offsets[:-1]) > 0 if flux.size else np.zeros(0, np.bool_)
+    has_errors = np.zeros(offsets.size - 1, np.bool_)
+    if model == "errors":
+        known = np.concatenate([[0], np.cumsum(np.isfinite(flux_err) & usable)])
+        has_errors = known[offsets[1:]] > known[offsets[:-1]]
         if has_errors.all():
             return errors
     noise = np.full(flux.size, np.nan)
@@ -257,7 +258,8 @@ def epoch_noise(
                 values = e * np.where(scale > 0, scale, 1.0)
         values[(n == 0)[:, 0]] = np.nan
         block.write(noise, values)
-    return noise
+    # light curves without errors have nothing but their scatter
+    return np.where(np.repeat(has_errors, np.diff(offsets)), errors, noise)
 
 
 def _scale(distance: Floats, usable: NDArray[np.bool_], n: NDArray[np.int64]) -> Floats:
@@ -334,7 +336,7 @@ def joint_significance(snr: Floats, fap_of_strongest: float, n_observed: int) ->
     half = -float(np.sum(each))
     power = np.arange(n_observed)
     joint = min(-half + float(logsumexp(power * np.log(half) - gammaln(power + 1))), -1e-12)
-    if not fap_of_strongest > 0:
+    if not fap_of_strongest > 0 or (n_observed == 1 and snr.size == 1):
         return -float(ndtri_exp(joint - np.log(2.0))), fap_of_strongest
     n_trials = max(float(np.log1p(-min(fap_of_strongest, 1 - 1e-16)) / np.log1p(-np.exp(np.min(each)))), 1.0)
     fap = float(-np.expm1(n_trials * np.log1p(-np.exp(joint))))

@@ -82,17 +82,17 @@ def highest_peak(
     from astropy.timeseries import LombScargle
 
     curves = [curve for curve in curves if curve.time.size >= FEWEST_EPOCHS and curve.time[-1] > curve.time[0]]
-    if not curves:
+    squares = [_chi_square_of_mean(curve) for curve in curves]
+    varying = [(curve, square) for curve, square in zip(curves, squares, strict=True) if square > 0]
+    if not varying:
         return None
     span = max(curve.time[-1] for curve in curves) - min(curve.time[0] for curve in curves)
     step, low, high = 1.0 / (oversampling * span), 1.0 / (longest or span), 1.0 / shortest
     frequency = np.arange(low, high, step)
     if frequency.size < 2:
         return None
+    curves, total = [curve for curve, _ in varying], np.array([square for _, square in varying])
     models = [LombScargle(curve.time, curve.flux, curve.noise) for curve in curves]
-    total = np.array([_chi_square_of_mean(curve) for curve in curves])
-    if not total.sum() > 0:
-        return None
     shares = (total / total.sum()).tolist()
 
     def power(at: Floats, method: str) -> Floats:
@@ -105,7 +105,7 @@ def highest_peak(
     # nothing but the place of the highest is taken of the fast method, whose last bits differ from run to run
     best = float(frequency[np.argmax(power(frequency, _fastest_method()))])
     for reach in _REACHES:
-        fine = best + reach * step * np.array([-1.0, 0.0, 1.0])
+        fine = np.clip(best, low + reach * step, None) + reach * step * np.array([-1.0, 0.0, 1.0])
         best = _vertex(fine, power(fine, "cython"))
     top = min(float(power(np.array([best]), "cython")[0]), 1.0 - 1e-15)
     if not top > 0.0:

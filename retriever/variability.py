@@ -48,10 +48,11 @@ class Photometry:
 
     @cached_property
     def errors(self) -> Floats:
-        """Errors; the median error where one is missing, the robust scatter where all are."""
+        """Errors; the median error where one is missing, the scatter where all are."""
         known = self.flux_err > 0
         if not known.any():
-            return np.full(self.flux.size, self.moments[1])
+            # of a light curve most of whose fluxes are equal the robust scatter is zero
+            return np.full(self.flux.size, self.moments[1] or float(np.std(self.flux)))
         return np.where(known, self.flux_err, median(self.flux_err[known]))
 
     @cached_property
@@ -74,7 +75,7 @@ class Photometry:
             return np.asarray(np.sqrt(n / (n - 1)) * (self.flux - mean) / self.errors)
 
 
-def measures(curves: Sequence[Photometry], within: float = 0.02) -> dict[str, float]:
+def measures(curves: Sequence[Photometry], within: float = 0.025) -> dict[str, float]:
     """Measures of variability of one light curve, or of several together.
 
     Together, each light curve is compared with its own mean, median and typical error; then all epochs count alike.

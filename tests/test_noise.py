@@ -147,6 +147,26 @@ def test_noise_of_understated_errors(model: str, expected: float) -> None:
     np.testing.assert_allclose(epoch_noise(flux, np.full(flux.size, 2.0), usable, offsets, model), expected, rtol=0.15)
 
 
+@pytest.mark.parametrize("model", ["scatter", "errors", "rescaled", "jitter"])
+def test_the_noise_of_a_light_curve_does_not_depend_on_others(model: str) -> None:
+    rng = np.random.default_rng(4)
+    parts = [
+        (3.0 * rng.standard_normal(50), np.ones(50)),
+        (rng.standard_normal(40), np.full(40, np.nan)),
+        (np.zeros(0), np.zeros(0)),
+    ]
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        chosen = [parts[k] for k in order]
+        offsets = np.concatenate([[0], np.cumsum([flux.size for flux, _ in chosen])])
+        flux, errors = (np.concatenate([part[k] for part in chosen]) for k in (0, 1))
+        together = epoch_noise(flux, errors, np.ones(flux.size, bool), offsets, model)
+        for (f, e), first, last in zip(chosen, offsets, offsets[1:], strict=False):
+            alone = epoch_noise(f, e, np.ones(f.size, bool), np.array([0, f.size]), model)
+            np.testing.assert_array_equal(together[first:last], alone)
+    if model == "errors":
+        assert (together[:40] != 1.0).all() and (together[40:] == 1.0).all()
+
+
 def test_jitter_adds_nothing_to_errors_that_are_too_large() -> None:
     flux = np.random.default_rng(5).standard_normal(1000)
     noise = epoch_noise(flux, np.full(1000, 3.0), np.ones(1000, bool), np.array([0, 1000]), "jitter")

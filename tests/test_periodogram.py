@@ -66,6 +66,24 @@ def test_the_probability_falls_with_power_and_rises_with_the_range() -> None:
     assert log_false_alarm_probability(0.4, curves, 4.0) > log_false_alarm_probability(0.4, curves, 2.0)
 
 
+@pytest.mark.parametrize("longest", [0.0, 5.0, 20.0])
+@pytest.mark.parametrize("oversampling", [1.0, 5.0])
+def test_periods_of_a_trend_stay_within_their_limits(longest: float, oversampling: float) -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        time = np.sort(rng.uniform(0.0, 1.0, 200))
+        slope = Series(time=time, flux=100.0 + 8.0 * time + rng.standard_normal(200), noise=np.ones(200))
+        peak = highest_peak([slope], shortest=0.1, longest=longest, oversampling=oversampling)
+        assert peak is not None and 0.1 * (1 - 1e-9) <= 1.0 / peak.frequency <= (longest or 1.0) * (1 + 1e-9)
+
+
+def test_a_light_curve_that_does_not_vary_changes_nothing() -> None:
+    (curve,) = bands(3, [2.0], sizes=(60,))
+    constant = Series(time=curve.time, flux=np.full(60, 7.0), noise=np.ones(60))
+    assert highest_peak([curve, constant], shortest=0.1) == highest_peak([curve], shortest=0.1)
+    assert highest_peak([constant], shortest=0.1) is None
+
+
 def test_what_cannot_be_searched_has_no_peak() -> None:
     (curve,) = bands(1, [0.0])
     few = Series(time=curve.time[:9], flux=curve.flux[:9], noise=curve.noise[:9])

@@ -97,6 +97,15 @@ def test_pairs_are_made_of_neighbours_only() -> None:
     assert stetson_j(time, deviation, 0.015) == pytest.approx((-2.0 + singles) / 2.5)
 
 
+def test_a_light_curve_most_of_whose_fluxes_are_equal_is_measured() -> None:
+    flux = np.full(40, 100.0)
+    flux[::5] += np.arange(8.0)
+    found = measures([curve(flux, np.nan)])
+    assert all(np.isfinite(found[name]) for name in ("von_neumann", "stetson_j", "stetson_k", "skewness", "asymmetry"))
+    together = measures([curve(flux, np.nan), noise(50, 1)])
+    assert np.isfinite(together["stetson_j"])
+
+
 def test_what_is_not_known_is_nan() -> None:
     everything = measures([curve([1.0, 2.0, 3.0, 4.0])])
     assert all(np.isnan(value) for value in everything.values())

@@ -20,7 +20,7 @@ from retriever.statistics import robust_moments, running_medians
 __all__ = ["BLSFinder", "period_grid"]
 
 _SOLAR = 0.0756
-"""(R / (G M)^(1/3)) (2π)^(2/3) / π of the Sun, in d^(1/3): the duration of a central transit is this times P^(1/3)."""
+"""(R / (G M)^(1/3)) (2π)^(2/3) / π of the Sun, in d^(2/3): the duration of a central transit is this times P^(1/3)."""
 
 
 @dataclass(frozen=True, kw_only=True)

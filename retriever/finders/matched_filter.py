@@ -148,7 +148,7 @@ class MatchedFilter:
             if not height[at] >= self.snr_threshold:
                 break
             of_template, at_center = float(widths[best.template[at]]), float(best.center[at])
-            width, center = _refined(trial, self.shape, of_template, at_center, self.overlap)
+            width, center = _refined(trial, self.shape, of_template, at_center, self.overlap, np.sign(best.snr[at]))
             amplitude, chi2 = _fit(trial, self.shape, width, center)
             inside = np.flatnonzero(np.abs(trial.time - center) <= 0.5 * width)
             nearest = int(np.argmin(np.abs(trial.time - center)))
@@ -321,17 +321,21 @@ class _Grid:
         return numerator, denominator
 
 
-def _refined(trial: _Trial, shape: str, width: float, center: float, overlap: float) -> tuple[float, float]:
-    """Width and center of the highest S/N near a template, with the noise of single epochs alone."""
+def _refined(
+    trial: _Trial, shape: str, width: float, center: float, overlap: float, sign: float
+) -> tuple[float, float]:
+    """Width and center of the highest S/N of a sign near a template, with the noise of single epochs alone."""
     for _ in range(_STEPS):
-        width, center, is_inside = _refined_once(trial, shape, width, center, overlap)
+        width, center, is_inside = _refined_once(trial, shape, width, center, overlap, sign)
         if is_inside:
             break
     return width, center
 
 
-def _refined_once(trial: _Trial, shape: str, width: float, center: float, overlap: float) -> tuple[float, float, bool]:
-    """Width and center of the highest S/N between a template and its neighbours; whether the width is between them."""
+def _refined_once(
+    trial: _Trial, shape: str, width: float, center: float, overlap: float, sign: float
+) -> tuple[float, float, bool]:
+    """Width and center of the highest S/N of a sign between a template and its neighbours; whether it lies there."""
     profile, begin, end = PROFILES[shape]
     ratio = next_width(shape, overlap) ** 2
     near = np.flatnonzero(
@@ -345,9 +349,9 @@ def _refined_once(trial: _Trial, shape: str, width: float, center: float, overla
     heights = profile(distance, widths[:, None])
     weighted = heights * trial.weight[near]
     power = np.sum(weighted * heights, axis=1)
-    snr = np.abs(weighted @ trial.deviation[near]) / np.sqrt(np.where(power > 0, power, np.inf))
+    snr = sign * (weighted @ trial.deviation[near]) / np.sqrt(np.where(power > 0, power, np.inf))
     # where sampling does not tell widths and times apart they are equally likely, and their mean is taken
-    best = np.flatnonzero(snr >= snr.max() * (1.0 - 1e-9))
+    best = np.flatnonzero(snr >= snr.max() - 1e-9 * np.abs(snr.max()))
     column = best % relative.size
     is_inside = bool(((column > 0) & (column < relative.size - 1)).any())
     return float(np.mean(widths[best])), float(center + np.mean(shifts[best])), is_inside

@@ -96,11 +96,15 @@ class TransitLeastSquaresFinder:
             return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of grids that it makes coarser or finer by itself
-            found = _package().transitleastsquares(time, 1.0 + flux / unit, noise / unit, verbose=False).power(
-                period_min=self.shortest, period_max=longest, n_transits_min=self.transits, R_star=self.stellar_radius,
-                M_star=self.stellar_mass, u=list(self.limb_darkening), oversampling_factor=self.oversampling,
-                use_threads=1, show_progress_bar=False, transit_depth_min=1e-9,
-            )  # fmt: skip
+            try:
+                found = _package().transitleastsquares(time, 1.0 + flux / unit, noise / unit, verbose=False).power(
+                    period_min=self.shortest, period_max=longest, n_transits_min=self.transits,
+                    R_star=self.stellar_radius, M_star=self.stellar_mass, u=list(self.limb_darkening),
+                    oversampling_factor=self.oversampling, use_threads=1, show_progress_bar=False,
+                    transit_depth_min=1e-9,
+                )  # fmt: skip
+            except ValueError:  # its grid of periods or of durations is empty: no transit has an epoch to itself
+                return {}
         if not (found.period > 0 and found.duration > 0) or not self.sde_threshold <= found.SDE:
             return {}
         candidate = Candidate(

@@ -75,7 +75,10 @@ EVENTS = Table(
 def run(components: Components, batch: Batch) -> Made:
     """Join the detections of each source of a batch into events."""
     combination = components["combine"]
-    surveys = [_found_in(name, ports) for name, ports in sorted(batch.joined.items())]
+    with_any = np.unique(
+        np.concatenate([ports["detections"]["detections"]["source"] for ports in batch.joined.values()])
+    )
+    surveys = [_found_in(name, ports, with_any) for name, ports in sorted(batch.joined.items())]
     found = {name: np.concatenate([columns[name] for columns, _ in surveys]) for name in surveys[0][0]}
     order = np.argsort(found["source"], kind="stable")
     found = {name: column[order] for name, column in found.items()}
@@ -88,11 +91,12 @@ def run(components: Components, batch: Batch) -> Made:
     return Made.from_rows(EVENTS, events)
 
 
-def _found_in(survey: str, ports: Mapping[str, Tables]) -> tuple[Columns, dict[int, Epochs]]:
-    """The detections of a survey, with times in BJD_TDB where it is known; and times of light curves that have any."""
+def _found_in(survey: str, ports: Mapping[str, Tables], with_any: Rows) -> tuple[Columns, dict[int, Epochs]]:
+    """The detections of a survey, with times in BJD_TDB where it is known; and times of all its light curves of sources
+    that have a detection in any survey."""
     table = ports["detections"]["detections"]
     processed = with_scores(ports["lightcurves"], ports["scores"])[1]
-    lightcurves = processed.take(np.isin(processed.source, table["source"]))
+    lightcurves = processed.take(np.isin(processed.source, with_any))
     epochs: dict[int, Epochs] = {}
     bands: dict[tuple[int, int], str] = {}
     for part in lightcurves.batches:

@@ -59,9 +59,13 @@ class Features:
             if name not in known:
                 raise ConfigError(f"light-curve has no feature {name!r}{nearest(name, known)}")
         try:
-            return light_curve.Extractor(*(known[name]() for name in self.names))
+            features = [known[name]() for name in self.names]
         except TypeError as error:
             raise ConfigError(f"a feature needs parameters of its own ({error}); leave it out") from error
+        for name, feature in zip(self.names, features, strict=True):
+            if not hasattr(feature, "names"):
+                raise ConfigError(f"the feature {name!r} cannot be computed together with others; leave it out")
+        return light_curve.Extractor(*features)
 
 
 FEATURE_TABLE = Table(
@@ -93,6 +97,7 @@ def _rows(extractor: Any, quantity: str, lightcurves: tuple[Any, ...]) -> list[d
     for lc in lightcurves:
         values, errors = (lc.flux, lc.flux_err) if quantity == "flux" else (lc.mag, lc.mag_err)
         kept = lc.usable & np.isfinite(values)
+        kept[1:] &= np.diff(lc.time) > 0  # some features need times that differ: the first epoch of each is taken
         errors = np.where(errors > 0, errors, np.nan)[kept]
         # without errors all epochs count alike
         errors = np.where(np.isnan(errors), np.nanmedian(errors) if np.isfinite(errors).any() else 1.0, errors)

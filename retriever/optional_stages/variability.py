@@ -39,7 +39,7 @@ class Variability:
         they are.
     """
 
-    within: float = 0.02
+    within: float = 0.025
     shortest: float = 0.1
     longest: float = 0.0
     oversampling: float = 5.0

@@ -80,7 +80,7 @@ def _number(value: float | None) -> float | None:
 def overall_completeness(version: VersionFolder) -> float | None:
     """Share of the injected events, on usable epochs and not blended, that were recovered; None without events."""
     try:
-        table = judged_injections(version)
+        table, _ = judged_injections(version)
         recovered = table["recovered"].astype(bool)[is_observed(table)]
     except KeyError:  # columns that earlier versions do not have
         return None

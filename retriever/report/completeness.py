@@ -1,15 +1,18 @@
 """How much a search misses, how much of what it finds is real, and how often events happen.
 
 Completeness is the share of injected events that were recovered, of those that fell on a usable epoch and were not
-blended with a detection that was there before; efficiency is the share of all that were not blended. Purity is one less
-the share of detections that scrambled light curves have too. A rate is the number of detections over efficiency and
-searched time.
+blended with a detection that was there before. Efficiency is the share of searched time in which an event would have
+been recovered: that of all events that were not blended, each of which counts by the searched time of its source.
+Purity is one less the share of detections that scrambled light curves have too. A rate is the number of events that
+were found over efficiency and searched time. Detections of one source that overlap in time, or have one period, are one
+event, whatever light curves and finders they are of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +34,12 @@ LEVEL = 0.6827
 LIMIT = 0.95
 """Probability that upper limits of rates hold."""
 
+_SAME_PERIOD = 0.01
+"""Largest difference of the periods of detections of one event, as a share."""
+
+_SLACK = 0.02
+"""Days by which detections of an event in different light curves may miss one another."""
+
 _BINS = 6
 _STEP = 0.5
 _MOST_THRESHOLDS = 40
@@ -47,7 +56,7 @@ class Quantity:
 
 
 QUANTITIES = {
-    "snr": Quantity(unit="", meaning="height over the noise of an epoch", injected="snr", detected="snr"),
+    "snr": Quantity(unit="", meaning="height over the noise of an epoch", injected="snr", detected="height"),
     "amplitude": Quantity(
         unit="1", meaning="change of flux as a share of the flux", injected="relative", detected="relative"
     ),
@@ -96,25 +105,44 @@ def poisson_interval(n: Array, level: float = LEVEL) -> tuple[Floats, Floats]:
 
 
 def searched_days(version: VersionFolder) -> float:
-    """Time that was searched, in days, summed over sources and surveys: that which their light curves span.
+    """Time that was searched, in days, summed over sources and surveys; see `days_of_sources`."""
+    return float(days_of_sources(version)[1].sum())
+
+
+def days_of_sources(version: VersionFolder) -> tuple[Array, Floats]:
+    """Time that was searched of each source in each survey, in days: that which their light curves span.
 
     Time within a light curve counts whether or not it was observed, as events are injected into it evenly; that between
     light curves, such as sectors, does not.
+
+    Returns
+    -------
+    key, days
+        Source and survey as one text, sorted; and the time.
     """
     table = version.table("lightcurves", ["source", "observatory", "time_first", "time_last"])
     if not table["source"].size:
-        return 0.0
-    _, owner = np.unique(
-        table["source"].astype(np.str_) + "\0" + table["observatory"].astype(np.str_), return_inverse=True
-    )
+        return np.zeros(0, np.str_), np.zeros(0)
+    key, owner = np.unique(_joined(table["source"], table["observatory"]), return_inverse=True)
     order = np.lexsort((table["time_first"], owner))
     first, last, owner = table["time_first"][order], table["time_last"][order], owner[order]
-    # the latest end so far within an owner, who are kept apart by an offset larger than all times
-    apart = owner * (last.max() - first.min() + 1.0)
+    before = _ends_before(owner, last)
+    days = np.maximum(last - np.maximum(first, before), 0.0)
+    return key, np.bincount(owner, days, minlength=key.size).astype(np.float64)
+
+
+def _ends_before(owner: Rows, last: Floats) -> Floats:
+    """The latest end of the rows before each one that are of the same owner; -inf for the first. Owners are sorted."""
+    # owners are kept apart by an offset larger than all times
+    apart = owner * (last.max() - last.min() + 1.0)
     reached = np.maximum.accumulate(last + apart) - apart
     before = np.concatenate([[-np.inf], reached[:-1]])
     before[1:][owner[1:] != owner[:-1]] = -np.inf
-    return float(np.sum(np.maximum(last - np.maximum(first, before), 0.0)))
+    return before
+
+
+def _joined(source: Array, survey: Array) -> Array:
+    return source.astype(np.str_) + "\0" + survey.astype(np.str_)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,9 +154,9 @@ class SearchResults:
     name
         Of the version.
     injections
-        Injected events that count: those that are not blended.
+        Injected events that count: those that are not blended. `weight` is the searched time that each stands for.
     detections
-        Detections, with their change of flux as a share of the flux.
+        Events that were found, with the quantities of the strongest detection of each.
     source_days
         Time that was searched: that of the light curves, or where events are the same in all surveys, the span in which
         they fall.
@@ -142,26 +170,34 @@ class SearchResults:
     @classmethod
     def read(cls, version: VersionFolder) -> "SearchResults":
         """Read the tables of a version."""
-        injections = judged_injections(version)
-        if not _is_joint(injections):
+        injections, is_joint = judged_injections(version)
+        if not is_joint:
+            key, days = days_of_sources(version)
+            owner = np.searchsorted(key, _joined(injections["source"], injections["observatory"]))
+            number = np.bincount(owner, minlength=key.size)
+            weight = days[owner] / np.maximum(number[owner], 1)
             return cls(
-                name=version.name, injections=injections, detections=_detected(version),
-                source_days=searched_days(version),
+                name=version.name, injections={**injections, "weight": weight}, detections=_detected(version),
+                source_days=float(days.sum()),
             )  # fmt: skip
         span = version.manifest["inputs"]["simulator"]["fields"]["span"]
-        days = (span[1] - span[0]) * np.unique(injections["source"]).size
-        return cls(name=version.name, injections=injections, detections=_detected(version, span), source_days=days)
+        n_sources = np.unique(version.table("injections", ["source"])["source"].astype(np.str_)).size
+        return cls(
+            name=version.name, injections={**injections, "weight": np.ones(injections["snr"].size)},
+            detections=_detected(version, span), source_days=(span[1] - span[0]) * n_sources,
+        )  # fmt: skip
 
 
-def judged_injections(version: VersionFolder) -> Columns:
-    """Injected events that count: those that are not blended, and of those in several surveys a row each."""
+def judged_injections(version: VersionFolder) -> tuple[Columns, bool]:
+    """Injected events that count, which are those that are not blended; and whether a row stands for all surveys."""
     quantities = [quantity.injected for quantity in QUANTITIES.values()]
-    wanted = ["recovered", "blended", "n_epochs", "found_snr", "source", "trial", "bjd_peak", *quantities]
-    table = version.table("injections", wanted)
-    if _is_joint(table):
+    wanted = ["recovered", "blended", "n_epochs", "found_snr", "source", "observatory", "trial", "bjd_peak"]
+    table = version.table("injections", [*wanted, *quantities])
+    is_joint = _is_joint(table)
+    if is_joint:
         table = _over_surveys(table)
     kept = ~table["blended"].astype(bool)
-    return {name: values[kept] for name, values in table.items()}
+    return {name: values[kept] for name, values in table.items()}, is_joint
 
 
 def _is_joint(injections: Columns) -> bool:
@@ -191,41 +227,66 @@ def _over_surveys(table: Columns) -> Columns:
 
 
 def _detected(version: VersionFolder, span: Sequence[float] = ()) -> Columns:
-    """Detections with what completeness is given by; within a span of time events of all surveys, where they are."""
-    if span and (version.folder / "events.parquet").exists():
-        events = version.table("events", ["source", "snr", "period", "time_peak"])
-        unknown = np.full(events["snr"].size, np.nan)
-        found = {**events, "amplitude": unknown, "width": unknown, "relative": unknown}
-    else:
-        found = _with_shares(version)
+    """Events that were found, with what completeness is given by; within a span of time, where one is given."""
+    found = _one_for_each_event(_with_heights(version))
     if not span:
         return found
-    time = found["time_peak"]
-    if "bjd_peak" in found:
-        time = np.where(np.isfinite(found["bjd_peak"]), found["bjd_peak"], time)
-    inside = _within(time, found["period"], span)
+    inside = ((found["time"] >= span[0]) & (found["time"] <= span[1])) | np.isfinite(found["period"])
     return {name: values[inside] for name, values in found.items()}
 
 
-def _within(time: Array, period: Array, span: Sequence[float]) -> Array:
-    """Which detections are within a span; those of periodic signals are."""
-    return np.asarray(((time >= span[0]) & (time <= span[1])) | np.isfinite(period.astype(np.float64)))
+def _one_for_each_event(found: Columns) -> Columns:
+    """The strongest of all detections of an event: those of a source and sign that overlap, or have one period."""
+    n = found["snr"].size
+    if not n:
+        return found
+    _, source = np.unique(found["source"].astype(np.str_), return_inverse=True)
+    is_periodic = np.isfinite(found["period"])
+    group = 2 * source + (found["snr"] > 0)
+    event = np.zeros(n, np.int64)
+    for rows, owner, begin, end in (
+        (np.flatnonzero(~is_periodic), group, found["begin"], found["end"]),
+        (np.flatnonzero(is_periodic), group, found["period"], found["period"] * (1.0 + _SAME_PERIOD)),
+    ):
+        if not rows.size:
+            continue
+        rows = rows[np.lexsort((begin[rows], owner[rows]))]
+        # light curves of other bands are exposed a little earlier or later
+        is_other = np.diff(found["curve"][rows], prepend=-1) != 0
+        slack = np.where(is_other & ~is_periodic[rows], _SLACK, 0.0)
+        is_new = begin[rows] > _ends_before(owner[rows], end[rows]) + slack
+        event[rows] = np.cumsum(is_new) + event.max()
+    order = np.lexsort((-np.abs(np.nan_to_num(found["snr"])), event))
+    strongest = np.sort(order[np.flatnonzero(np.diff(event[order], prepend=-1))])
+    return {name: values[strongest] for name, values in found.items()}
 
 
-def _with_shares(version: VersionFolder) -> Columns:
-    """Detections, with their change of flux as a share of the flux."""
-    columns = ["source", "observatory", "lightcurve", "snr", "amplitude", "width", "period", "time_peak", "bjd_peak"]
+def _with_heights(version: VersionFolder) -> Columns:
+    """Detections, with their height over the noise of an epoch, their change of flux as a share of it, and times."""
+    columns = ["source", "observatory", "lightcurve", "snr", "amplitude", "width", "period", "noise", "time_first",
+               "time_peak", "time_last", "bjd_peak"]  # fmt: skip
     table = version.table("detections", columns)
     curves = version.table("lightcurves", ["source", "observatory", "number", "flux_median"])
     known = _keys(curves["source"], curves["observatory"], curves["number"])
     order = np.argsort(known)
     wanted = _keys(table["source"], table["observatory"], table["lightcurve"])
-    if not order.size:
-        return {**table, "relative": np.zeros(0)}
-    at = order[np.minimum(np.searchsorted(known, wanted, sorter=order), order.size - 1)]
+    number = {name: table[name].astype(np.float64) for name in columns[3:]}
+    shift = np.nan_to_num(number["bjd_peak"] - number["time_peak"])
+    half = 0.5 * np.nan_to_num(number["width"])
     with np.errstate(invalid="ignore", divide="ignore"):
-        flux = curves["flux_median"][at].astype(np.float64)
-        return {**table, "relative": np.where(flux > 0, table["amplitude"] / flux, np.nan)}
+        height = np.where(np.isfinite(number["amplitude"] / number["noise"]), number["amplitude"] / number["noise"],
+                          number["snr"])  # fmt: skip
+        at = np.minimum(np.searchsorted(known[order], wanted), max(order.size - 1, 0))
+        flux = curves["flux_median"][order].astype(np.float64)[at] if order.size else np.zeros(0)
+        relative = np.where(flux > 0, number["amplitude"] / flux, np.nan)
+    return {
+        **{name: table[name] for name in ("source", "observatory")},
+        **{name: number[name] for name in ("snr", "amplitude", "width", "period")},
+        "height": height, "relative": relative, "time": number["time_peak"] + shift,
+        "begin": np.minimum(number["time_first"], number["time_peak"] - half) + shift,
+        "end": np.maximum(number["time_last"], number["time_peak"] + half) + shift,
+        "curve": np.unique(wanted, return_inverse=True)[1],
+    }  # fmt: skip
 
 
 def _keys(source: Array, observatory: Array, number: Array) -> Array:
@@ -268,8 +329,9 @@ def completeness_by(
     -------
     list of dict
         For each bin that has events: the limits of each quantity; the numbers of events `injected`, `observed` (on a
-        usable epoch) and `recovered`; `completeness`, the share of the observed ones that were recovered, with its
-        interval `low` to `high`; `efficiency`, the share of all; and `detections` with the same quantities.
+        usable epoch) and of these `recovered`; `completeness`, the share of the observed ones that were recovered, with
+        its interval `low` to `high`; `efficiency`, the share of searched time in which such an event would have been
+        recovered; and `detections`, the number of events that were found with the same quantities.
 
     Raises
     ------
@@ -289,8 +351,13 @@ def completeness_by(
     cells = _cells([injections[QUANTITIES[name].injected] for name in by], edges)
     n_cells = int(np.prod([own.size - 1 for own in edges]))
     injected = np.bincount(cells[cells >= 0], minlength=n_cells)
-    observed = np.bincount(cells[(cells >= 0) & is_observed(injections)], minlength=n_cells)
-    recovered = np.bincount(cells[(cells >= 0) & hits], minlength=n_cells)
+    inside, seen = cells >= 0, is_observed(injections)
+    observed = np.bincount(cells[inside & seen], minlength=n_cells)
+    recovered = np.bincount(cells[inside & seen & hits], minlength=n_cells)
+    weight = injections["weight"]
+    days, found_days = (
+        np.bincount(cells[chosen], weight[chosen], minlength=n_cells) for chosen in (inside, inside & hits)
+    )
     strong = np.abs(detections["snr"].astype(np.float64)) >= threshold
     found = np.full(n_cells, np.nan)
     measured = [detections.get(QUANTITIES[name].detected) for name in by]
@@ -308,15 +375,16 @@ def completeness_by(
             **limits,
             "injected": int(injected[cell]), "observed": int(observed[cell]), "recovered": int(recovered[cell]),
             "completeness": float(recovered[cell] / observed[cell]) if observed[cell] else float("nan"),
-            "low": float(low[cell]), "high": float(high[cell]), "efficiency": float(recovered[cell] / injected[cell]),
+            "low": float(low[cell]), "high": float(high[cell]),
+            "efficiency": float(found_days[cell] / days[cell]) if days[cell] > 0 else float("nan"),
             "detections": float(found[cell]),
         })  # fmt: skip
     return rows
 
 
 def is_observed(injections: Columns) -> Array:
-    """Which events fell on a usable epoch; one that was found did."""
-    return np.asarray((injections["n_epochs"] > 0) | injections["recovered"].astype(bool))
+    """Which events fell on a usable epoch: had one within one full width at half maximum."""
+    return np.asarray(injections["n_epochs"] > 0)
 
 
 def _is_measured(values: Array) -> bool:
@@ -369,12 +437,14 @@ def thresholds_of(version: VersionFolder, results: SearchResults) -> list[dict[s
     list of dict
         A row a threshold, from the least |S/N| that was found: `threshold`; `detections`; false alarms expected
         from `flipped` and `shuffled` light curves, scaled to all sources; `purity_flipped` and `purity_shuffled`; and
-        `completeness` with its interval `low` to `high`. NaN where nothing was scrambled or injected.
+        `completeness` with its interval `low` to `high`. NaN where nothing was scrambled so, or injected, and for
+        flipped light curves where the finder searches both signs: it finds the same in them.
     """
     detections = np.abs(results.detections["snr"].astype(np.float64))
     injections = results.injections
     n = int(np.count_nonzero(is_observed(injections)))
-    found = np.abs(injections["found_snr"].astype(np.float64))[injections["recovered"].astype(bool)]
+    counted = injections["recovered"].astype(bool) & is_observed(injections)
+    found = np.abs(injections["found_snr"].astype(np.float64))[counted]
     known = np.concatenate([detections, found])
     known = known[np.isfinite(known)]
     if not known.size:
@@ -389,7 +459,7 @@ def thresholds_of(version: VersionFolder, results: SearchResults) -> list[dict[s
         low, high = wilson_interval(np.array(recovered), np.array(n))
         row: dict[str, float] = {"threshold": threshold, "detections": number}
         for kind, heights in alarms.items():
-            row[kind] = float(np.count_nonzero(heights >= threshold) * scale)
+            row[kind] = float("nan") if heights is None else float(np.count_nonzero(heights >= threshold) * scale)
         for kind in alarms:
             row[f"purity_{kind}"] = float(np.maximum(0.0, 1.0 - row[kind] / number)) if number else float("nan")
         row |= {"completeness": recovered / n if n else float("nan"), "low": float(low), "high": float(high)}
@@ -397,18 +467,44 @@ def thresholds_of(version: VersionFolder, results: SearchResults) -> list[dict[s
     return rows
 
 
-def _false_alarms(version: VersionFolder) -> tuple[float, dict[str, Floats]]:
-    """By how much numbers of false alarms are to be multiplied, and their |S/N| by kind of scrambling."""
+def _false_alarms(version: VersionFolder) -> tuple[float, dict[str, Floats | None]]:
+    """By how much numbers of false alarms are to be multiplied, and their |S/N| by kind; None where it is not known."""
     kinds = ("flipped", "shuffled")
+    scrambled = _parameters(version, "scrambler").get("kinds", kinds)
     if not (version.folder / "false_alarms.parquet").exists():
-        return float("nan"), {kind: np.zeros(0) for kind in kinds}
+        return float("nan"), dict.fromkeys(kinds)
     products = version.table("products", ["stage", "outcome"])
     done = products["outcome"] == "done"
-    searched, scrambled = (np.count_nonzero(done & (products["stage"] == stage)) for stage in ("analyze", "scramble"))
+    searched, n_scrambled = (np.count_nonzero(done & (products["stage"] == stage)) for stage in ("analyze", "scramble"))
     table = version.table("false_alarms", ["kind", "snr"])
     heights = np.abs(table["snr"].astype(np.float64))
-    scale = searched / scrambled if scrambled else float("nan")
-    return scale, {kind: heights[table["kind"] == kind] for kind in kinds}
+    scale = searched / n_scrambled if n_scrambled else float("nan")
+    alarms: dict[str, Floats | None] = {kind: heights[table["kind"] == kind] for kind in kinds if kind in scrambled}
+    if not searches_one_sign(version.manifest["inputs"].get("finder", {})):
+        alarms["flipped"] = None
+    return scale, {kind: alarms.get(kind) for kind in kinds}
+
+
+def _parameters(version: VersionFolder, group: str) -> Mapping[str, Any]:
+    fields = version.manifest["inputs"].get(group, {}).get("fields", {})
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def searches_one_sign(finder: Mapping[str, Any]) -> bool:
+    """Whether a finder, as a version's manifest has it, finds nothing real in light curves that are upside down.
+
+    Examples
+    --------
+    >>> searches_one_sign({"class": "m.Finder", "fields": {"direction": "both"}})
+    False
+    """
+    fields = finder.get("fields", {})
+    inside = fields.get("finders")
+    if isinstance(inside, Mapping):
+        return all(searches_one_sign(node) for node in inside.values())
+    if str(finder.get("class", "")).endswith(".LombScargleFinder"):
+        return False
+    return bool(fields.get("direction", "") != "both")
 
 
 def write_completeness(folder: Path) -> None:

@@ -42,8 +42,14 @@ LEVELS = ("processed", "reduced")
 _SHORT_EXPOSURE = 0.02
 """Exposure, as a share of an event's width, below which averaging over it changes nothing."""
 
+_INSTANT = 1e-9
+"""Length in days of a light curve of one epoch."""
+
 _NOTHING = 1e-3
 """Change of flux, in units of the noise, below which a light curve other than the drawn one is left as it is."""
+
+_MOST_PARTS = 64
+"""Parts of an exposure over which the mean is taken at most: shapes of a thirtieth of it are still resolved."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(9)
 
@@ -95,7 +101,8 @@ class EventSimulator:
         Distribution of the height.
     amplitude_in
         "snr": in units of the noise of a light curve (the larger of robust scatter and median error) that is drawn by
-        its number of usable epochs; "mag": in magnitudes; "relative": as a share of the flux.
+        its length; "mag": in magnitudes; "relative": as a share of the flux. In these two, light curves whose median
+        flux is not positive, as in difference photometry, get no events of their own.
     direction
         "both", "brightening" or "dip".
     colors
@@ -114,6 +121,8 @@ class EventSimulator:
     """
 
     shape: ClassVar[str]
+    is_endless: ClassVar[bool] = False
+    """Whether the event lasts as long as the light curve; then its width is no property of it."""
 
     trials: int = 1
     width: Distribution = field(default_factory=lambda: Distribution(kind="loguniform", low=5.0, high=100.0))
@@ -150,18 +159,30 @@ class EventSimulator:
         """Period of an event in days; NaN for one that does not repeat."""
         return float("nan")
 
+    def true_width(self, width: Floats, period: Floats) -> Floats:
+        """Full width at half maximum of events, in days, from the drawn width; for shapes that follow another one."""
+        return width
+
     def mean_profile(self, time: Floats, exposure: Floats, shape: Shape) -> Floats:
-        """Mean height over exposures of given lengths in days, by Gauss-Legendre quadrature.
+        """Mean height over exposures of given lengths in days, by Gauss-Legendre quadrature in parts of half a width.
 
         Parameters
         ----------
         time
             Middles of the exposures from the middle of the event, in days.
         """
-        total = np.zeros(time.size)
-        for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
-            total += 0.5 * weight * self.profile(time + 0.5 * node * exposure, shape)
-        return total
+        with np.errstate(invalid="ignore", divide="ignore"):
+            halves = np.nan_to_num(2.0 * exposure / shape.width, nan=1.0, posinf=_MOST_PARTS)
+        parts = np.exp2(np.ceil(np.log2(np.clip(halves, 1.0, _MOST_PARTS)))).astype(np.int64)
+        mean = np.zeros(time.size)
+        for number in np.unique(parts).tolist():
+            mine = np.flatnonzero(parts == number)
+            length, own = exposure[mine] / number, shape.take(mine)
+            for part in range(number):
+                middle = time[mine] + (part + 0.5 - 0.5 * number) * length
+                for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
+                    mean[mine] += 0.5 * weight / number * self.profile(middle + 0.5 * node * length, own)
+        return mean
 
     def inject(self, lightcurves: tuple[Lightcurve, ...], rng: np.random.Generator) -> Simulated:
         """Give those light curves that the event changed, and the truth; one trial of one source."""
@@ -210,7 +231,7 @@ def inject_events(
     """Put one event into the light curves of each source.
 
     The event falls at a time drawn evenly between the first and last usable epoch of a light curve that is chosen with
-    a chance proportional to its usable epochs, or within the simulator's span. Its height is that in this light curve.
+    a chance proportional to that length, or within the simulator's span. Its height is that in this light curve.
 
     Parameters
     ----------
@@ -249,8 +270,9 @@ def inject_events(
                 seeds = np.column_stack([seeds, (of_batch["first"] * 86400.0).astype(np.int64)])
             photometry.append(_with_noise(simulator, below, of_batch, members, epochs, felt, seeds))
     table: Columns = {
-        **{name: drawn[name] for name in ("source", "lightcurve", "time_peak", "width", "amplitude", "snr", "dmag",
-                                          "relative", "period", "bjd_peak")},
+        **{name: drawn[name] for name in ("source", "lightcurve", "time_peak", "amplitude", "snr", "dmag",
+                                          "relative", "period", "bjd_peak", "exptime")},
+        "width": np.full(drawn["source"].size, np.nan) if simulator.is_endless else drawn["width"],
         "shape": np.full(drawn["source"].size, simulator.shape), "n_epochs": n_epochs, "total_snr": np.sqrt(total),
     }  # fmt: skip
     return Injected(changed=changed, photometry=tuple(photometry), injections=_completed(table))
@@ -266,6 +288,7 @@ def _facts_of(processed: LightcurveSet, base: LightcurveSet) -> Columns:
     """What is known of each light curve: times of its first and last usable epoch, median flux, noise, zero point."""
     parts = []
     for batch, below in zip(processed.batches, base.batches, strict=True):
+        exptime = np.nan_to_num(batch.columns["exptime"])
         time, errors = batch.columns["time"], batch.columns["flux_err"]
         first, last = batch.usable_bounds
         scatter = batch.flux_moments[1]
@@ -275,8 +298,9 @@ def _facts_of(processed: LightcurveSet, base: LightcurveSet) -> Columns:
             "first": time[first], "last": time[last], "baseline": baseline, "noise": np.fmax(scatter, error),
             "n_usable": batch.n_usable, "number": batch.words["number"], "zero_point": batch.words["zero_point"],
             "band": batch.words["band"],
+            "exptime": np.maximum.reduceat(exptime, batch.offsets[:-1]) if exptime.size else np.zeros(0),
         })  # fmt: skip
-    names = ("first", "last", "baseline", "noise", "n_usable", "number", "zero_point", "band")
+    names = ("first", "last", "baseline", "noise", "n_usable", "number", "zero_point", "band", "exptime")
     return {name: processed.gather([part[name] for part in parts]) if parts else np.zeros(0) for name in names}
 
 
@@ -288,7 +312,10 @@ def _draw(
     simulator: EventSimulator, lightcurves: LightcurveSet, facts: Columns, streams: Iterable[np.random.Generator]
 ) -> Columns:
     """Parameters of the event of each source that has usable epochs, and a seed for its photon noise."""
-    ends, weights = np.cumsum(np.bincount(lightcurves.source)).tolist(), facts["n_usable"].tolist()
+    ends = np.cumsum(np.bincount(lightcurves.source)).tolist()
+    # a light curve of one epoch counts a little, so that a source that has no other gets events too
+    lengths = (facts["last"] - facts["first"] + _INSTANT) * (facts["n_usable"] > 0)
+    weights = (lengths * ((facts["baseline"] > 0) | (simulator.amplitude_in == "snr"))).tolist()
     rows: list[tuple[float, ...]] = []
     seeds: list[int] = []
     first = 0
@@ -296,7 +323,7 @@ def _draw(
         last = ends[source] if source < len(ends) else first
         upto = list(accumulate(weights[first:last]))
         if upto and upto[-1]:
-            where = first + bisect_right(upto, int(upto[-1] * rng.random()))
+            where = first + min(bisect_right(upto, upto[-1] * rng.random()), len(upto) - 1)
             width, height = simulator.width.draw(rng), simulator.amplitude.draw(rng)
             coin = 1.0 if rng.random() < 0.5 else -1.0
             sign = {"both": coin, "brightening": 1.0, "dip": -1.0}[simulator.direction]
@@ -308,8 +335,8 @@ def _draw(
     heights = table[:, 3]
     own = {name: values[member] for name, values in facts.items()}
     own_color = _colors(simulator, own["band"])
-    if simulator.span:  # the height is that in a band without a color
-        heights = heights * own_color
+    # the height is that in the drawn light curve, or with a span that in a band without a color
+    color = np.ones(own_color.size) if simulator.span else np.where(own_color == 0, 1.0, own_color)
     baseline, noise = own["baseline"], own["noise"]
     has_flux = baseline > 0
     if simulator.amplitude_in == "snr":
@@ -318,6 +345,10 @@ def _draw(
         amplitude = baseline * np.array([10 ** (0.4 * change) - 1 for change in heights.tolist()])
     else:
         amplitude = heights * baseline
+    with np.errstate(invalid="ignore", divide="ignore"):
+        common = np.where(has_flux, amplitude / baseline, np.nan) / color
+    common_flux = amplitude / color
+    amplitude = amplitude * own_color if simulator.span else amplitude
     amplitude = np.where(has_flux, np.maximum(amplitude, -baseline), amplitude)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = np.where(has_flux, amplitude / baseline, np.nan)
@@ -328,9 +359,9 @@ def _draw(
     return {
         "source": table[:, 0].astype(np.int64), "member": member, "lightcurve": own["number"].astype(np.int64),
         "time_peak": time, "bjd_peak": time.copy() if simulator.span else np.full(time.size, np.nan),
-        "width": table[:, 2],
+        "width": simulator.true_width(table[:, 2], table[:, 5]), "exptime": own["exptime"],
         "amplitude": amplitude, "relative": relative, "snr": snr, "dmag": dmag, "period": table[:, 5],
-        "zero_point": own["zero_point"], "color": np.where(own_color == 0, 1.0, own_color),
+        "zero_point": own["zero_point"], "common": common, "common_flux": common_flux,
         "seed": np.array(seeds, np.int64),
     }  # fmt: skip
 
@@ -348,7 +379,7 @@ class _Changes:
     is_felt
         Whether a light curve is changed by more than nothing.
     n_epochs
-        Usable epochs within one full width at half maximum.
+        Usable epochs within one full width at half maximum, of all repetitions of an event that repeats.
     total
         Square of the S/N of all usable epochs together.
     """
@@ -377,16 +408,20 @@ def _changes(
     if is_long.size:
         height[is_long] = simulator.mean_profile(distance[is_long], exposure[is_long], repeated.take(is_long))
     baseline = facts["baseline"][members]
-    color = _colors(simulator, batch.words["band"][members]) / drawn["color"][event]
-    same_flux = drawn["amplitude"][event] * 10 ** (0.4 * (facts["zero_point"][members] - drawn["zero_point"][event]))
-    has_share = (baseline > 0) & np.isfinite(shape.relative[event])
-    amplitude = np.where(has_share, np.maximum(shape.relative[event] * color, -1.0) * baseline, same_flux * color)
+    color = _colors(simulator, batch.words["band"][members])
+    common = drawn["common"][event]
+    same_flux = drawn["common_flux"][event] * 10 ** (0.4 * (facts["zero_point"][members] - drawn["zero_point"][event]))
+    has_share = (baseline > 0) & np.isfinite(common)
+    amplitude = np.where(has_share, np.maximum(common * color, -1.0) * baseline, same_flux * color)
     flux = np.repeat(amplitude, counts) * height
     usable = batch.usable[epochs]
     start = np.cumsum(counts) - counts
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(usable, np.abs(flux) / np.repeat(facts["noise"][members], counts), 0.0)
-    near = (np.abs(distance) <= 0.5 * repeated.width + 0.5 * exposure) & usable
+    with np.errstate(invalid="ignore"):
+        turns = np.nan_to_num(np.round(distance / repeated.period))
+    of_nearest = np.abs(distance - turns * np.nan_to_num(repeated.period))
+    near = (of_nearest <= 0.5 * repeated.width + 0.5 * exposure) & usable
     if not members.size:
         none = np.zeros(0)
         return _Changes(epochs=epochs, flux=none, counts=counts, is_felt=np.zeros(0, np.bool_),

@@ -16,8 +16,7 @@ __all__ = ["SinusoidSimulator"]
 class SinusoidSimulator(EventSimulator):
     """A sinusoid over the whole light curve, highest at the event's time.
 
-    The amplitude is that from the mean; `width` is drawn but has no effect. See `EventSimulator` for the other
-    parameters.
+    The amplitude is that from the mean, and `width` has no effect. See `EventSimulator` for the other parameters.
 
     Parameters
     ----------
@@ -26,6 +25,7 @@ class SinusoidSimulator(EventSimulator):
     """
 
     shape: ClassVar[str] = "sinusoid"
+    is_endless: ClassVar[bool] = True
 
     direction: str = "brightening"
     period: Distribution = field(default_factory=lambda: Distribution(kind="loguniform", low=0.2, high=20.0))
@@ -33,6 +33,10 @@ class SinusoidSimulator(EventSimulator):
     def draw_period(self, rng: np.random.Generator) -> float:
         """A period in days."""
         return self.period.draw(rng)
+
+    def true_width(self, width: Floats, period: Floats) -> Floats:
+        """A third of the period: the cosine is above one half for so long."""
+        return period / 3.0
 
     def profile(self, time: Floats, shape: Shape) -> Floats:
         """Share of the amplitude at times from the maximum in days, -1 to 1."""

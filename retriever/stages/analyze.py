@@ -18,8 +18,9 @@ from retriever.ragged import select_items
 from retriever.schema import Columns, Tables
 from retriever.scores import count_epochs, score_tables, score_tables_of_objects, with_scores
 from retriever.source import Source, SourceTable
+from retriever.statistics import ragged_medians
 
-__all__ = ["analyze", "barycentric_peaks", "run", "search", "search_all"]
+__all__ = ["analyze", "barycentric_peaks", "noise_around", "run", "search", "search_all"]
 
 
 def run(components: Components, batch: Batch) -> Made:
@@ -34,6 +35,7 @@ def run(components: Components, batch: Batch) -> Made:
     made.tables = added
     detections = made.tables["detections"]
     detections["bjd_peak"] = barycentric_peaks(lightcurves, detections)
+    detections["noise"] = noise_around(lightcurves, detections)
     made.n_rows = np.bincount(detections["source"], minlength=len(batch)).astype(np.int64)
     done = np.flatnonzero(made.outcome == Outcome.DONE)
     events = digest_rows(len(batch), detections)
@@ -76,6 +78,17 @@ def barycentric_peaks(lightcurves: LightcurveSet, detections: Columns) -> Floats
         epoch = batch.offsets[place[row[here]]] + detections["peak"][here]
         bjd[here] = batch.columns["time"][epoch] + batch.columns["bjd_offset"][epoch] / 86400.0
     return bjd
+
+
+def noise_around(lightcurves: LightcurveSet, detections: Columns) -> Floats:
+    """Noise of an epoch of each detection's light curve: robust scatter or median error, whichever is larger."""
+    of_batches = [
+        np.fmax(batch.flux_moments[1], ragged_medians(errors, batch.offsets, batch.usable & np.isfinite(errors)))
+        for batch in lightcurves.batches
+        for errors in (batch.columns["flux_err"],)
+    ]
+    row = np.searchsorted(lightcurves.source, detections["source"]) + detections["lightcurve"] - 1
+    return lightcurves.gather(of_batches)[row] if row.size else np.zeros(0)
 
 
 def search_all(

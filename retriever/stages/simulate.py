@@ -156,10 +156,11 @@ def judge(truths: Columns, after: Columns, before: Columns) -> Columns:
     """Mark which events were recovered, and which were blended.
 
     An event is recovered when a detection in any light curve of its source has its sign, overlaps the interval of one
-    full width at half maximum around its middle, and where it gives a width is at most three times as wide or narrow.
-    A detection with a period recovers an event that repeats, if their periods agree within a hundredth, or half or
-    double; one without a period recovers it if it overlaps one of its repetitions. An event is blended when a detection
-    with its sign overlapped it before the injection.
+    full width at half maximum around its middle, longer by half an exposure on both sides, and where it gives a width
+    is at most three times as wide or narrow. A detection with a period recovers an event that repeats, if their periods
+    agree within a hundredth, or half or double; one without a period recovers it if it overlaps one of its repetitions,
+    unless it has no width, as a sinusoid. An event is blended when a detection with its sign overlapped it before the
+    injection.
 
     Parameters
     ----------
@@ -188,7 +189,7 @@ def _agreeing(truths: Columns, detections: Columns) -> tuple[Rows, Rows]:
     first = np.searchsorted(detections["source"], truths["source"], "left")
     count = np.searchsorted(detections["source"], truths["source"], "right") - first
     event, detection = np.repeat(np.arange(truths["source"].size), count), ranges(first, count)
-    of_event = {name: truths[name][event] for name in ("time_peak", "width", "amplitude", "period")}
+    of_event = {name: truths[name][event] for name in ("time_peak", "width", "amplitude", "period", "exptime")}
     found = {name: detections[name][detection] for name in ("time_first", "time_last", "snr", "width", "period")}
     agree = _same_sign(of_event["amplitude"], found["snr"])
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -198,7 +199,7 @@ def _agreeing(truths: Columns, detections: Columns) -> tuple[Rows, Rows]:
         middle = of_event["time_peak"]
         cycles = np.round((0.5 * (found["time_first"] + found["time_last"]) - middle) / of_event["period"])
         middle = np.where(repeats & ~is_periodic, middle + np.nan_to_num(cycles) * of_event["period"], middle)
-        half = 0.5 * of_event["width"]
+        half = 0.5 * (of_event["width"] + of_event["exptime"] / 86400.0)
         overlap = (found["time_first"] <= middle + half) & (found["time_last"] >= middle - half)
         periods = found["period"] / of_event["period"]
         same_period = np.any([np.abs(periods / alias - 1.0) <= PERIOD_TOLERANCE for alias in _ALIASES], axis=0)

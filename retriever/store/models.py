@@ -48,7 +48,7 @@ __all__ = [
     "table_of",
 ]
 
-SCHEMA = 6
+SCHEMA = 7
 """Number of the schema. A newer database is refused, an older one made anew from segments."""
 
 BigId = BigInteger().with_variant(Integer, "sqlite")

@@ -108,6 +108,18 @@ def test_correlated_noise_does_not_count_as_signal() -> None:
     assert not MatchedFilter(shortest=0.2, longest=2.0).find(lc)[1]
 
 
+def test_a_dip_is_described_by_itself_and_not_by_a_brightening_beside_it() -> None:
+    time = even(gap=False)
+    flux = 100.0 + 0.5 * np.random.default_rng(6).standard_normal(time.size)
+    flux[np.abs(time - 5.0) < 0.2] -= 4.0
+    flux[np.abs(time - 5.5) < 0.2] += 40.0
+    finder = MatchedFilter(shape="box", shortest=0.1, longest=1.0, direction="dip", correlated=False)
+    events = finder.find(flat_lightcurve(time.size, time=time, flux=flux, flux_err=np.full(time.size, 0.5)))[1]
+    strongest = min(events, key=lambda event: event.snr)
+    assert all(event.amplitude < 0 for event in events if abs(event.snr) > 6)
+    assert strongest.amplitude < 0 and abs(strongest.time_peak - 5.0) < 0.15
+
+
 def test_two_events_are_two_and_a_direction_leaves_out_the_other() -> None:
     time, rng = even(gap=False), np.random.default_rng(2)
     profile = PROFILES["box"][0]

@@ -124,6 +124,21 @@ def test_transit_least_squares_finds_what_box_least_squares_finds() -> None:
     assert finder.find(flat_lightcurve(50, flux=np.full(50, 5.0)))[1] == ()
 
 
+def test_transit_least_squares_finds_nothing_where_no_transit_has_an_epoch() -> None:
+    pytest.importorskip("transitleastsquares", reason="needs pip install 'retriever[tls]'")
+    from retriever.finders.transit_least_squares import TransitLeastSquaresFinder
+
+    rng = np.random.default_rng(2)
+    sparse = np.sort(rng.uniform(0.0, 200.0, 60))
+    for time, finder in (
+        (sparse, TransitLeastSquaresFinder()),
+        (np.linspace(0.0, 1.1, 60), TransitLeastSquaresFinder()),
+        (np.full(60, 3.0), TransitLeastSquaresFinder(longest=5.0)),
+    ):
+        flux = 100.0 + rng.standard_normal(60)
+        assert finder.find(flat_lightcurve(60, time=58000.0 + time, flux=flux))[1] == ()
+
+
 def test_few_epochs_have_no_periods() -> None:
     for finder in (BLSFinder(), LombScargleFinder()):
         for n in (1, 5, 9):

@@ -65,6 +65,18 @@ def test_detections_of_bands_and_surveys_at_one_time_are_one_event() -> None:
     assert (found["fap"] < 1e-4).all() and found["period"].isna().all()
 
 
+def test_a_survey_that_saw_nothing_there_makes_an_event_less_likely() -> None:
+    seen, quiet = curve("g", 1, {3.0: 6.0}), curve("r", 1, {}, seed=9)
+    alone = events({"A": [[seen]]})
+    same, other = events({"A": [[seen, quiet.replace(number=2)]]}), events({"A": [[seen]], "B": [[quiet]]})
+    assert alone["n_observed"].tolist() == [1] and other["n_observed"].tolist() == same["n_observed"].tolist() == [2]
+    assert other["snr"][0] == pytest.approx(same["snr"][0]) and other["snr"][0] < alone["snr"][0]
+
+
+def test_the_probability_of_a_single_detection_is_its_own() -> None:
+    assert joint_significance(np.array([7.0]), 3.3e-12, 1) == (pytest.approx(7.0), 3.3e-12)
+
+
 def test_slack_links_bands_that_were_seen_one_after_the_other() -> None:
     pair = {"A": [[curve("g", 1, {3.0: 9.0}), curve("r", 2, {3.6: 9.0})]]}
     assert len(events(pair, slack=0.0)) == 2

@@ -1,5 +1,7 @@
 """The table of variability against the measures and periodograms of its light curves."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +82,19 @@ def test_features_are_those_of_light_curve() -> None:
         (value,) = table[(table.source == 0) & (table.feature == feature)]["value"]
         assert value == kind()(lc.time[use], lc.flux[use], lc.flux_err[use])[0]
     assert len(table) == 4
+
+
+def test_features_of_epochs_of_one_time_are_those_of_the_first() -> None:
+    pytest.importorskip("light_curve", reason="light-curve is not installed (pip install 'retriever[features]')")
+    features = {"features": Features(names=["Cusum", "LinearTrend"])}
+    lc = curve("g", 1, height=3.0, seed=1)
+    twice = np.sort(np.append(np.arange(lc.n_epochs), 7))
+    doubled = lc.replace(**{name: values[twice] for name, values in lc.columns().items()}, extra={})
+    one, other = (pd.DataFrame(made(FEATURES, features, {"A": [[each]]}).tables["features"]) for each in (lc, doubled))
+    np.testing.assert_allclose(one["value"], other["value"])
+    with warnings.catch_warnings(), pytest.raises(ConfigError, match="cannot be computed together"):
+        warnings.simplefilter("ignore")  # that it is experimental
+        Features(names=["PeakToPeakVar"])
 
 
 def test_wrong_parameters_are_refused() -> None:

@@ -1,5 +1,6 @@
 """Completeness, purity and rates against numbers worked out by hand, tables of the literature, and theory."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +54,16 @@ def small(tmp_path: Path) -> VersionFolder:
         "source": [c[0] for c in curves], "observatory": "o", "number": [c[1] for c in curves],
         "time_first": [c[2] for c in curves], "time_last": [c[3] for c in curves], "flux_median": 200.0,
     }).to_parquet(folder / "lightcurves.parquet")  # fmt: skip
+    # the second is that of the first in another light curve, a little later
     pd.DataFrame({
-        "source": ["a", "a", "b"], "observatory": "o", "lightcurve": [1, 3, 2], "snr": [6.0, -9.0, 7.2],
-        "amplitude": [20.0, -100.0, 40.0], "width": [1.0, 2.0, np.nan], "period": np.nan,
+        "source": ["a", "a", "a", "b"], "observatory": "o", "lightcurve": [1, 2, 3, 2], "snr": [9.0, 5.7, -9.0, 7.2],
+        "amplitude": [20.0, 19.0, -100.0, 40.0], "width": [1.0, np.nan, 2.0, np.nan], "period": np.nan,
+        "noise": [20.0 / 6.0, 5.0, 100.0 / 9.0, np.nan], "time_first": [6.0, 6.51, 105.0, 1.5],
+        "time_peak": [6.0, 6.51, 105.0, 1.5], "time_last": [6.1, 6.6, 106.0, 1.5], "bjd_peak": np.nan,
     }).to_parquet(folder / "detections.parquet")  # fmt: skip
     n = 12
     pd.DataFrame({
+        "source": ["a", "b"] * 6, "observatory": "o", "trial": np.arange(12) // 2,
         "recovered": [True] * 6 + [False] * 6, "blended": [False] * 11 + [True], "n_epochs": [3] * 10 + [0, 3],
         "found_snr": [5.5, 6.5, 7.5, 8.5, 9.5, -10.5] + [np.nan] * 6, "snr": [4.0] * 5 + [8.0] * 7,
         "relative": np.linspace(0.1, 0.5, n), "width": 1.0, "period": np.nan, "total_snr": 10.0,
@@ -69,7 +74,7 @@ def small(tmp_path: Path) -> VersionFolder:
     pd.DataFrame({"kind": ["flipped", "shuffled", "shuffled"], "snr": [-6.4, 5.1, 6.2]}).to_parquet(
         folder / "false_alarms.parquet"
     )
-    (folder / "version.json").write_text("{}")
+    (folder / "version.json").write_text('{"hash": "x", "inputs": {}}')
     return VersionFolder(folder)
 
 
@@ -82,11 +87,15 @@ def test_completeness_and_rates_by_hand(small: VersionFolder) -> None:
     low, high = completeness_by(results, ["snr"], bins=2)
     assert (low["injected"], low["observed"], low["recovered"]) == (5, 5, 5)
     assert (high["injected"], high["observed"], high["recovered"]) == (6, 5, 1)  # one on no epoch; one was blended
-    assert (high["completeness"], high["efficiency"]) == (0.2, pytest.approx(1 / 6))
+    # the 30 days of one source are shared by six events, the 4 of the other by five; one of the latter was recovered
+    efficiency = 0.8 / (3 * 5.0 + 3 * 0.8)
+    assert (high["completeness"], high["efficiency"]) == (0.2, pytest.approx(efficiency))
+    assert low["efficiency"] == 1.0
     assert (low["snr_from"], low["snr_to"], high["snr_from"]) == pytest.approx((4.0, 32**0.5, 32**0.5))
-    assert (low["detections"], high["detections"]) == (0, 2)  # of |S/N| 6 and 7.2; 9 is above the last bin
+    # two of heights 6 and 7.2; that of 9 is above the last bin, and the fourth detection is of the first event
+    assert (low["detections"], high["detections"]) == (0, 2)
     (rate_low, rate_high) = rates_by(results, ["snr"], bins=2)
-    assert rate_high["rate"] == pytest.approx(2 / (34 / 6))
+    assert rate_high["rate"] == pytest.approx(2 / (34 * efficiency))
     assert rate_low["rate"] == 0 and rate_low["rate_high"] == pytest.approx(1.841 / 34, rel=1e-3)
     assert rate_low["limit"] == pytest.approx(2.996 / 34, rel=1e-3)
     # with a threshold of 7, three of the five faint ones are left
@@ -100,13 +109,50 @@ def test_completeness_and_rates_by_hand(small: VersionFolder) -> None:
 
 def test_thresholds_by_hand(small: VersionFolder) -> None:
     rows = {row["threshold"]: row for row in thresholds_of(small, SearchResults.read(small))}
-    assert min(rows) == 5.5
+    assert min(rows) == 5.5 and rows[5.5]["detections"] == 3
     six = rows[6.0]
     # ten of the twenty sources were scrambled
     assert (six["detections"], six["flipped"], six["shuffled"]) == (3, 2.0, 2.0)
     assert six["purity_flipped"] == pytest.approx(1 / 3)
     assert six["completeness"] == pytest.approx(5 / 10)
-    assert rows[6.5]["purity_shuffled"] == 1.0 and rows[6.5]["detections"] == 2
+    assert rows[6.5]["purity_shuffled"] == 1.0 and rows[7.5]["detections"] == 2
+
+
+@pytest.mark.parametrize(
+    "inputs, kind",
+    [
+        ({"scrambler": {"fields": {"kinds": ["flipped"]}}}, "shuffled"),
+        ({"finder": {"class": "m.PeakFinder", "fields": {"direction": "both"}}}, "flipped"),
+        ({"finder": {"class": "x.LombScargleFinder", "fields": {}}}, "flipped"),
+        ({"finder": {"fields": {"finders": {"a": {"fields": {"direction": "both"}}, "b": {"fields": {}}}}}}, "flipped"),
+    ],
+)
+def test_purity_that_says_nothing_is_not_given(small: VersionFolder, inputs: dict[str, object], kind: str) -> None:
+    (small.folder / "version.json").write_text(json.dumps({"hash": "x", "inputs": inputs}))
+    rows = thresholds_of(small, SearchResults.read(small))
+    other = {"shuffled": "flipped", "flipped": "shuffled"}[kind]
+    assert all(np.isnan(row[f"purity_{kind}"]) and np.isnan(row[kind]) for row in rows)
+    assert not np.isnan(rows[0][f"purity_{other}"])
+
+
+def test_detections_of_one_event_count_once_and_neighbours_in_a_light_curve_do_not() -> None:
+    from retriever.report.completeness import _one_for_each_event
+
+    nan = np.nan
+    rows = [  # source, curve, sign and S/N, begin, end, period
+        ("a", 0, 6.0, 1.00, 1.10, nan), ("a", 1, 7.0, 1.11, 1.12, nan),  # two bands, ten minutes apart: one event
+        ("a", 0, 5.0, 2.00, 2.10, nan), ("a", 0, 5.5, 2.11, 2.20, nan),  # neighbours in one light curve: two
+        ("a", 0, -5.0, 2.00, 2.10, nan),  # of the other sign
+        ("b", 2, 8.0, 1.00, 1.10, nan),  # another source
+        ("b", 2, 4.0, 0.00, 9.00, 3.001), ("b", 3, 4.5, 0.00, 9.00, 3.002), ("b", 3, 4.2, 0.00, 9.00, 6.003),
+    ]  # fmt: skip
+    names = ("source", "curve", "snr", "begin", "end", "period")
+    found = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    kept = _one_for_each_event(found)
+    assert sorted(kept["snr"].tolist()) == [-5.0, 4.2, 4.5, 5.0, 5.5, 7.0, 8.0]
+    order = np.random.default_rng(3).permutation(len(rows))
+    mixed = _one_for_each_event({name: column[order] for name, column in found.items()})
+    assert sorted(mixed["snr"].tolist()) == sorted(kept["snr"].tolist())
 
 
 def test_files_hold_the_same_numbers(small: VersionFolder) -> None:
@@ -164,7 +210,7 @@ def test_the_same_events_in_two_surveys_count_once(retriever, stand: Path) -> No
         "--config-dir", "conf", "+two=surveys", "+stages=combine", "catalog.size=25", "simulator.trials=4",
         "simulator.span=[58200, 59200]", "simulator.amplitude_in=relative",
         "simulator.amplitude={kind: uniform, low: 0.1, high: 0.8}", "simulator.direction=brightening",
-        "simulator.width={kind: fixed, low: 40}",
+        "simulator.width={kind: fixed, low: 40}", "observatories.demo.flares=0.5",
     )  # fmt: skip
     assert retriever("run", *words).code == 0
     folder = version_folder(stand / "outputs")
@@ -177,7 +223,7 @@ def test_the_same_events_in_two_surveys_count_once(retriever, stand: Path) -> No
     together = events.agg({"recovered": "any", "blended": "any", "n_epochs": "sum"})
     alone = injections[injections.observatory == "demo"].set_index(["source", "trial"]).recovered
     assert together.recovered.sum() > alone.sum()
-    counts = together[~together.blended & ((together.n_epochs > 0) | together.recovered)]
+    counts = together[~together.blended & (together.n_epochs > 0)]
     (row,) = completeness_by(SearchResults.read(VersionFolder(folder)), ["width"], bins=1)
     assert (row["injected"], row["observed"], row["recovered"]) == (
         (~together.blended).sum(), len(counts), counts.recovered.sum(),
@@ -186,4 +232,4 @@ def test_the_same_events_in_two_surveys_count_once(retriever, stand: Path) -> No
     assert results.source_days == 25 * 1000
     joined = pd.read_parquet(folder / "events.parquet")
     inside = joined[(joined.time_peak >= 58200) & (joined.time_peak <= 59200)]
-    assert len(results.detections["snr"]) == len(inside)
+    assert len(results.detections["snr"]) == len(inside) > 0

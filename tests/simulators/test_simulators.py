@@ -207,7 +207,74 @@ def test_difference_photometry_gets_the_same_flux_in_all_bands() -> None:
     np.testing.assert_allclose(added[1], 10 * added[0], rtol=1e-9, atol=1e-9)
 
 
-def test_places_follow_the_usable_epochs() -> None:
+@pytest.mark.parametrize(
+    ("simulator", "width", "mean"),
+    [
+        (OccultationSimulator(), 3.0, 0.1), (TransitSimulator(), 6.0, 0.2), (BoxSimulator(), 1.0, 1 / 30),
+        (GaussianSimulator(), 3.0, 0.1 * 1.0644670194312262),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_the_mean_over_an_exposure_does_not_depend_on_where_a_short_event_falls(
+    simulator: EventSimulator, width: float, mean: float
+) -> None:
+    # in minutes, exposures of 30: the whole event lies in each of them
+    time = np.linspace(-8.0, 8.0, 101) / 1440
+    heights = simulator.mean_profile(time, np.full(101, 30 / 1440), shape(101, width / 1440, period=5.0))
+    np.testing.assert_allclose(heights, mean, rtol=0.02)
+
+
+def test_a_sinusoid_is_in_all_epochs_and_has_no_width() -> None:
+    lc = flat_lightcurve(100)
+    simulator = SinusoidSimulator(amplitude_in="relative", amplitude=fixed(0.1), period=fixed(6.0))
+    for k in range(5):
+        (truth,) = simulator.inject((lc,), random_stream(8, k)).injections
+        assert np.isnan(truth.width) and 25 <= truth.n_epochs <= 45  # a third of the epochs are above half
+
+
+def test_epochs_of_all_transits_count() -> None:
+    time = 58000 + np.concatenate([np.arange(0, 10, 0.02), np.arange(14, 24, 0.02)])  # a gap in the middle
+    lc = flat_lightcurve(time.size, time=time, exptime=np.zeros(time.size))
+    simulator = TransitSimulator(amplitude_in="relative", amplitude=fixed(0.01), period=fixed(2.5), width=fixed(0.2))
+    for k in range(10):
+        (truth,) = simulator.inject((lc,), random_stream(9, k)).injections
+        phase = (time - truth.time_peak) / 2.5
+        inside = np.abs(phase - np.round(phase)) * 2.5 <= 0.1
+        assert truth.n_epochs == np.count_nonzero(inside) > 50
+
+
+@pytest.mark.parametrize("amplitude_in", ["relative", "mag"])
+def test_heights_relative_to_the_flux_need_a_flux(amplitude_in: str) -> None:
+    negative = flat_lightcurve(60, flux=np.random.default_rng(1).standard_normal(60) - 20.0, number=1, of=2)
+    positive = flat_lightcurve(60, number=2, of=2)
+    simulator = BoxSimulator(amplitude_in=amplitude_in, amplitude=fixed(0.5), direction="brightening")
+    assert simulator.inject((negative,), random_stream(1, "a")).injections == ()
+    for k in range(8):
+        (truth,) = simulator.inject((negative, positive), random_stream(1, k)).injections
+        assert truth.lightcurve == 2 and truth.amplitude > 0
+
+
+@pytest.mark.parametrize(("amplitude_in", "height"), [("relative", 0.5), ("mag", 2.0)])
+def test_with_a_span_colors_do_not_depend_on_the_light_curve_that_is_drawn(amplitude_in: str, height: float) -> None:
+    simulator = BoxSimulator(
+        span=(58020.0, 58080.0), amplitude_in=amplitude_in, amplitude=fixed(height), direction="brightening",
+        colors={"g": 0.0, "i": 0.5}, width=fixed(8.0), photon_share=0.0,
+    )  # fmt: skip
+    expected = height if amplitude_in == "relative" else 10 ** (0.4 * height) - 1
+    drawn = set()
+    for seed in range(12):
+        curves = [in_survey(band, 0.0, 0.5, k).replace(number=k + 1, of=3) for k, band in enumerate("gri")]
+        made = simulator.inject(tuple(curves), random_stream(seed, "simulate", "", "X"))
+        (truth,) = made.injections
+        drawn.add(truth.lightcurve)
+        change = {lc.band: float(np.max(lc.flux - curves[lc.number - 1].flux)) for lc in made.lightcurves}
+        assert change.get("g", 0.0) == pytest.approx(0.0, abs=1e-9)
+        assert change["r"] == pytest.approx(expected * 1000.0, rel=0.01)
+        assert change["i"] == pytest.approx(0.5 * expected * 1000.0, rel=0.01)
+    assert drawn == {1, 2, 3}
+
+
+def test_places_follow_the_length_of_light_curves() -> None:
     bad = np.zeros(100, bool)
     bad[10:] = True
     short, long = flat_lightcurve(100, qflag=bad, number=1, of=2), flat_lightcurve(90, number=2, of=2)

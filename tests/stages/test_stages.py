@@ -21,7 +21,7 @@ from retriever.simulators.box import BoxSimulator
 from retriever.simulators.distribution import Distribution
 from retriever.simulators.gaussian import GaussianSimulator
 from retriever.source import Source, SourceTable
-from retriever.stages.analyze import analyze, barycentric_peaks
+from retriever.stages.analyze import analyze, barycentric_peaks, noise_around
 from retriever.stages.analyze import run as run_analysis
 from retriever.stages.download import download
 from retriever.stages.reduce import reduce, with_barycentric_times
@@ -244,6 +244,11 @@ NOTHING = columns_of_records(DETECTIONS, [()])
         (truth(period=7.0, width=1.0), event(0, 200, period=7.2), False),
         (truth(period=7.0, width=1.0), event(113.8, 114.2), True),  # one of its transits
         (truth(period=7.0, width=1.0), event(110.8, 111.2), False),
+        (truth(width=0.2), event(100.4, 100.4), False),
+        (truth(width=0.2, exptime=86400.0), event(100.4, 100.4), True),  # the exposure began before the end
+        (truth(width=0.2, exptime=86400.0), event(100.7, 100.7), False),
+        (truth(period=7.0, width=float("nan")), event(100.0, 100.0), False),  # a single epoch is no sinusoid
+        (truth(period=7.0, width=float("nan")), event(0, 200, period=7.0), True),
     ],
 )  # fmt: skip
 def test_recovery_is_agreement_in_sign_time_and_width_or_period(injected: dict, found: dict, expected: bool) -> None:
@@ -271,4 +276,7 @@ def test_reduced_light_curves_and_detections_have_barycentric_times() -> None:
     assert np.abs(other.bjd - ground.bjd).max() * 86400 > 100
     detections = {"source": np.array([0, 1]), "lightcurve": np.array([1, 1]), "peak": np.array([20, 20])}
     np.testing.assert_array_equal(barycentric_peaks(lightcurves, detections), [ground.bjd[20], other.bjd[20]])
+    np.testing.assert_allclose(
+        noise_around(lightcurves, detections), [np.fmax(lc.flux_moments[1], 1.0) for lc in (ground, other)]
+    )
     assert np.isnan(flat_lightcurve().bjd).all()
