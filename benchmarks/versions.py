@@ -8,6 +8,7 @@ whole run and seven times analyze and simulate alone.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def versions(folder: Path) -> list[str]:
 
 
 def main() -> None:
+    os.environ["RETRIEVER_REPORT"] = "false"  # the page about a version is timed by itself
     """Time each command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=10_000, help="sources (default 10,000)")

@@ -7,7 +7,9 @@ from retriever.api.archive import open_archive
 from retriever.api.version import Version
 from retriever.composition.from_python import compose_from_python
 from retriever.errors import AbortedRun
+from retriever.pages.report import report_after_run
 from retriever.pipeline.session import run_config
+from retriever.pipeline.settings import Paths
 from retriever.report.summary import print_summary
 
 __all__ = ["run"]
@@ -57,6 +59,9 @@ def run(*overrides: str, config_dir: str | None = None, quiet: bool = False, **g
     summary = run_config(config)
     if not quiet:
         print_summary(summary)
+    told = report_after_run(summary, Paths(data=str(config.paths.data)).data_root) if summary.wants_report else ""
+    if told and not quiet:
+        print(told)
     if summary.state == "interrupted":
         raise KeyboardInterrupt
     if summary.state == "aborted":

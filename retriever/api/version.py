@@ -84,6 +84,30 @@ class Version:
         return load_frozen(self.folder / "config.yaml")
 
     @property
+    def has_tables(self) -> bool:
+        """Whether a run has written its tables."""
+        return self._folder.has_tables
+
+    def report(self, path: Path | None = None, *, best: int = 8) -> Path:
+        """Write a page with all that matters of the version into one HTML file; gives its path.
+
+        Parameters
+        ----------
+        path
+            The file; ``report.html`` in the version's folder where none is given.
+        best
+            Number of detections that are shown with their light curves.
+
+        Raises
+        ------
+        StoreError
+            When the version has no tables, or the file cannot be written.
+        """
+        from retriever.pages.report import write_report
+
+        return write_report(self, path, best=best)
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that `table` reads."""
         return tuple(sorted(path.stem for path in self.folder.glob("*.parquet")))

@@ -130,6 +130,18 @@ _AGREEMENT = {
 }
 
 
+def _report(words: Words) -> int:
+    from retriever.api.version import Version
+    from retriever.report.versions import find_version
+
+    if words.best < 0:
+        raise ConfigError(f"--best is {words.best}; give zero or more")
+    version = Version(find_version(words.version, words.outputs), words.data)
+    path = version.report(Path(words.file).absolute() if words.file else None, best=words.best)
+    print_result(words, {"version": version.name, "file": str(path)}, lambda result: str(result["file"]))
+    return 0
+
+
 # ---- words -------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +174,12 @@ def _rates_words(parser: Parser) -> None:
     )
     parser.add_argument("--bins", type=int, default=6, help="bins of each quantity (default 6)")
     parser.add_argument("--threshold", type=float, default=0.0, help="least S/N of detections that count")
+
+
+def _report_words(parser: Parser) -> None:
+    _version_words(parser)
+    parser.add_argument("--file", default="", help="the file to write (default: report.html in the version's folder)")
+    parser.add_argument("--best", type=int, default=8, help="detections to show with light curves (default 8)")
 
 
 def _simulated_words(parser: Parser) -> None:
@@ -209,6 +227,13 @@ LOOKING = (
         example="rates DEMO_79ed\nrates DEMO_79ed --by amplitude,width --threshold 6",
         work=_rates,
         declare=_rates_words,
+    ),
+    Command(
+        name="report",
+        help="write a page about a version into one HTML file",
+        example="report DEMO_79ed\nreport DEMO_79ed --file demo.html --best 30",
+        work=_report,
+        declare=_report_words,
     ),
     Command(
         name="simulated",

@@ -15,6 +15,7 @@ from retriever.errors import ConfigError, RetrieverError
 if TYPE_CHECKING:
     from retriever.composition.request import ConfigRequest
     from retriever.config import Config
+    from retriever.pipeline.run_summary import RunSummary
     from retriever.pipeline.sweep import Sweep
 
 __all__ = ["RUNNING", "Done", "with_config"]
@@ -160,7 +161,20 @@ def _run_config(config: Config, words: Words) -> Done:
 
     summary = run_config(config, words.verbose)
     print_summary(summary)
+    if not words.multirun:
+        _report(config, summary)
     return summary.exit_code, summary.folder
+
+
+def _report(config: Config, summary: RunSummary) -> None:
+    """Write the report of a run that ended, and tell where it is."""
+    if summary.wants_report and summary.state in ("complete", "partial", "failures"):
+        from retriever.pages.report import report_after_run
+        from retriever.pipeline.settings import Paths
+
+        told = report_after_run(summary, Paths(data=str(config.paths.data)).data_root)
+        if told:
+            print(told)
 
 
 def _run_sweep(words: Words) -> int:
@@ -200,6 +214,7 @@ def _run_saved(words: Words) -> int:
     config = changed(load_frozen(saved.folder / "config.yaml"), request)
     summary, differences = rerun(saved, config, words.verbose)
     print_summary(summary)
+    _report(config, summary)
     for sentence in differences:
         print(f"differs from {saved.name}: {sentence}")
     if not differences:

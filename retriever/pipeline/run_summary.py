@@ -40,6 +40,8 @@ class RunSummary:
         What differs between the environments in which the version's products were made.
     dropped
         Numbers of raw rows that were left out, or have a number that counts as missing, by reason.
+    wants_report
+        Whether the report of the version is to be written.
     """
 
     version: str
@@ -61,6 +63,7 @@ class RunSummary:
     mixed: list[str] = field(default_factory=list)
     reference: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
+    wants_report: bool = False
 
     @property
     def exit_code(self) -> int:

@@ -71,7 +71,7 @@ class Run:
         self.summary = RunSummary(
             version=version.name, folder=str(version.folder), run=name, sources=len(sources),
             reference=sources.reference, selected=int(np.count_nonzero(choice.sources)),
-            computed=dict.fromkeys(recipe.stages.names, 0),
+            computed=dict.fromkeys(recipe.stages.names, 0), wants_report=settings.report,
         )  # fmt: skip
         self._choice, self._file_states = choice, file_states
         self._ids = stage_ids(database, [spec for specs in recipe.specs.values() for spec in specs.values()])

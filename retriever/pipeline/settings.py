@@ -32,6 +32,8 @@ class RunSettings:
         Ask archives again for raw data (and catalogs) older than this, as in ``30d``; null for never.
     verbose
         Whether to show tracebacks and the log.
+    report
+        Whether a run that computed something writes the report of its version; jobs of a sweep never do.
     """
 
     stages: list[str] | None = None
@@ -44,6 +46,7 @@ class RunSettings:
     offline: bool = False
     refresh: str | None = None
     verbose: bool = False
+    report: bool = True
 
     def __post_init__(self) -> None:
         if self.refresh is not None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retriever.arrays import Array, Floats, Rows
 from retriever.errors import StoreError
 from retriever.report.compare_search import compare_searches, overall_completeness, searches_text
+from retriever.report.histograms import good_epochs_by_score
 from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
 from retriever.report.parameters import NOT_COMPARABLE, changed_modules, code_of_version, differing, is_comparable
 from retriever.report.tables import result_digest
@@ -246,7 +246,7 @@ def _histograms(first: VersionFolder, second: VersionFolder) -> dict[str, float 
 
     None for a score that one of them lacks, or has with other bins.
     """
-    one, other = (_distributions(version) for version in (first, second))
+    one, other = (good_epochs_by_score(version.folder) for version in (first, second))
     distances: dict[str, float | None] = {}
     for score in dict.fromkeys([*one, *other]):
         distances[score] = None
@@ -257,25 +257,6 @@ def _histograms(first: VersionFolder, second: VersionFolder) -> dict[str, float 
             cumulative = np.cumsum(counts) / counts.sum(), np.cumsum(other_counts) / other_counts.sum()
             distances[score] = float(np.max(np.abs(cumulative[0] - cumulative[1])))
     return distances
-
-
-def _distributions(version: VersionFolder) -> dict[str, tuple[NDArray[np.int64], Floats]]:
-    """Counts of good epochs by each score, and the lower edges of their bins."""
-    import h5netcdf
-
-    distributions = {}
-    try:
-        with h5netcdf.File(version.folder / "histograms.nc", "r") as file:
-            for score, variable in file.variables.items():
-                if variable.dimensions[0] != "selection" or variable.ndim < 2:
-                    continue
-                numbers = np.asarray(variable[1])
-                axis = variable.dimensions[1].removesuffix("_bin")
-                counts = numbers.sum(axis=tuple(range(1, numbers.ndim)))
-                distributions[score] = counts, np.asarray(file[f"{axis}_low"][...])
-    except (OSError, KeyError):
-        return {}
-    return distributions
 
 
 # ---- for people --------------------------------------------------------------------------------------------------

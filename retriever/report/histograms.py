@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from retriever.arrays import Floats
 from retriever.histogram import SELECTIONS, Histograms, ScoreHistogram, SparseCounts
 from retriever.outcome import Outcome
 from retriever.ragged import select_items
@@ -17,7 +19,7 @@ from retriever.store.files import temporary_path
 if TYPE_CHECKING:
     from retriever.pipeline.plan import StageState, States
 
-__all__ = ["FreshCounts", "write_histograms"]
+__all__ = ["FreshCounts", "good_epochs_by_score", "write_histograms"]
 
 ReadSegment = Callable[[int, list[str]], Tables]
 SegmentRows = Mapping[int, tuple[str, str, int, str]]
@@ -151,3 +153,22 @@ def _add_survey(
             scores = read_segment(int(scored.segment[group[0]]), ["scored", "scores*"])
             chosen = select_items(lightcurves, reduced.row[group]), select_items(scores, scored.row[group])
             histogram.add_sparse(count_epochs(*with_scores(*chosen), histogram.histograms))
+
+
+def good_epochs_by_score(folder: Path) -> dict[str, tuple[NDArray[np.int64], Floats]]:
+    """Counts of good epochs of a version by each score, and the lower edges of their bins; none without histograms."""
+    import h5netcdf
+
+    distributions = {}
+    try:
+        with h5netcdf.File(folder / "histograms.nc", "r") as file:
+            for score, variable in file.variables.items():
+                if variable.dimensions[0] != "selection" or variable.ndim < 2:
+                    continue
+                numbers = np.asarray(variable[1])
+                axis = variable.dimensions[1].removesuffix("_bin")
+                counts = numbers.sum(axis=tuple(range(1, numbers.ndim)))
+                distributions[score] = counts, np.asarray(file[f"{axis}_low"][...])
+    except (OSError, KeyError):
+        return {}
+    return distributions
