@@ -35,6 +35,7 @@ PAGES = [
     ROOT / "outputs" / "README.md",
     ROOT / "docs" / "python.md",
     ROOT / "docs" / "search.md",
+    ROOT / "docs" / "export.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -336,6 +337,14 @@ def test_the_other_commands_of_the_page_on_searching_run(retriever, stand) -> No
     injections = pd.read_parquet(folder / "injections.parquet")
     assert set(injections["shape"]) == {"step"} and 0.2 < injections.recovered.mean() < 1.0
     exec(python[0], {"folder": folder})
+
+
+def test_every_command_of_the_page_on_other_tools_runs(retriever, stand) -> None:
+    assert retriever("run", *SMALLER).code == 0
+    for line in commands(ROOT / "docs" / "export.md"):
+        ended = retriever(*shlex.split(line.replace("VERSION", "DEMO"))[1:])
+        assert ended.code == 0, (line, ended)
+        assert all(Path(file).stat().st_size > 0 for file in ended.out.split())
 
 
 def test_the_table_of_layers_is_that_of_the_linter() -> None:

@@ -66,12 +66,17 @@ class SourceInVersion:
         Name of the source.
     row, n
         Its row in the catalog, and the catalog's length.
+    history
+        What each stage made of it, where that is known already.
     """
 
-    def __init__(self, folder: VersionFolder, segments: Segments, name: str, row: int, n: int) -> None:
+    def __init__(
+        self, folder: VersionFolder, segments: Segments, name: str, row: int, n: int,
+        history: "tuple[Product, ...] | None" = None,
+    ) -> None:  # fmt: skip
         self._folder, self._segments = folder, segments
         self.name = name
-        self._row, self._n = row, n
+        self._row, self._n, self._history = row, n, history
 
     @cached_property
     def catalog(self) -> Source:
@@ -90,6 +95,8 @@ class SourceInVersion:
     @cached_property
     def history(self) -> tuple[Product, ...]:
         """What each stage made of the source, in the order of the stages of each survey."""
+        if self._history is not None:
+            return self._history
         columns = ["observatory", "stage", "outcome", "message", "segment", "source_row"]
         rows = product_rows(self._folder, self._row, self._n, None, columns)
         return tuple(Product(row=row.pop("source_row"), **row) for row in rows)

@@ -8,13 +8,14 @@ import numpy as np
 
 from retriever.report.arrow import arrow_array, arrow_text
 from retriever.report.versions import VersionFolder
+from retriever.schema import Columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 
-__all__ = ["decoded_aliases", "name_of_alias", "place_in_catalog", "product_rows", "rows_of_source"]
+__all__ = ["all_product_rows", "decoded_aliases", "name_of_alias", "place_in_catalog", "product_rows", "rows_of_source"]
 
 
 def rows_of_source(version: VersionFolder, table: str, source: str) -> "pa.Table":
@@ -104,15 +105,30 @@ def product_rows(
     columns
         Columns to read, with `observatory` and `segment` among them; all where none are named.
     """
-    sources = n * sum(
-        len(stages) - len(set(stages) & _stages_of_groups(version))
-        for stages in version.manifest["inputs"]["stage_keys"].values()
-    )
+    sources = _rows_of_sources(version, n)
     rows = _rows_at(version, "products", at, n, sources, columns)
     if rows and "segment" not in rows[0]:
         places = _rows_at(version, "segments", at, n, sources, columns)
         rows = [row | place for row, place in zip(rows, places, strict=True)]
     return [row for row in rows if observatory is None or row["observatory"] in (observatory, "")]
+
+
+def all_product_rows(version: VersionFolder, n: int) -> Columns:
+    """The tables of products and of their places as columns; that of source k in a stage is row k of every n.
+
+    Products of groups, which come after them, are left out.
+    """
+    end = _rows_of_sources(version, n)
+    table = version.table("products", ["observatory", "stage", "outcome", "message"])
+    return {name: values[:end] for name, values in {**table, **version.segments}.items()}
+
+
+def _rows_of_sources(version: VersionFolder, n: int) -> int:
+    """Number of products of sources, of all stages."""
+    return n * sum(
+        len(stages) - len(set(stages) & _stages_of_groups(version))
+        for stages in version.manifest["inputs"]["stage_keys"].values()
+    )
 
 
 def _stages_of_groups(version: VersionFolder) -> set[str]:

@@ -1,0 +1,1 @@
+"""Versions as files that other tools open."""
