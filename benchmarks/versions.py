@@ -38,6 +38,7 @@ def main() -> None:
     """Time each command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=10_000, help="sources (default 10,000)")
+    parser.add_argument("--steps", type=int, default=8, help="thresholds of the sweep (default 8)")
     chosen = parser.parse_args()
     size = f"catalog.size={chosen.size}"
     with tempfile.TemporaryDirectory(prefix="retriever-versions-") as name:
@@ -64,12 +65,13 @@ def main() -> None:
             print(f"{label:<10} {timed(folder, *words):>7.2f} s", flush=True)
         megabytes = Path(packed).stat().st_size / 1e6
         print(f"{'unpack':<10} {timed(elsewhere, 'unpack', packed):>7.2f} s   ({megabytes:.0f} MB)")
-        thresholds = "finder.snr_threshold=" + ",".join(str(5 + k / 4) for k in range(8))
+        thresholds = "finder.snr_threshold=" + ",".join(str(5 + k / 4) for k in range(chosen.steps))
         alone = Path(name) / "sweep"
         alone.mkdir()
         sweep = timed(alone, *RUN, "-m", size, thresholds)
-        ratio = sweep / (whole + 7 * again)
-        print(f"{'sweep':<10} {sweep:>7.2f} s   = {ratio:.2f} x (a whole run, {whole:.2f} s, + 7 x {again:.2f} s)")
+        ratio = sweep / (whole + (chosen.steps - 1) * again)
+        parts = f"(a whole run, {whole:.2f} s, + {chosen.steps - 1} x {again:.2f} s)"
+        print(f"{'sweep':<10} {sweep:>7.2f} s   = {ratio:.2f} x {parts}")
 
 
 if __name__ == "__main__":

@@ -224,18 +224,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.faults
 @pytest.mark.parametrize(("fault", "store"), CASES)
 def test_after_a_fault_all_is_as_if_it_had_not_been(
-    tmp_path, undisturbed, fault, store, fault_seed, fault_counts, request, monkeypatch
+    retriever, tmp_path, undisturbed, fault, store, fault_seed, fault_counts, request, monkeypatch
 ) -> None:
     if store == "postgres":
         monkeypatch.setenv("RETRIEVER_DATABASE", request.getfixturevalue("postgres"))
     struck = fault(tmp_path, random.Random(f"{fault.__name__} {fault_seed}"))
     fault_counts(fault.__name__, struck)
-    code, out = finished(start(tmp_path, ["verify", "--repair"]))
-    assert code == 0, out
-    code, out = finished(start(tmp_path, ["run", *SIZE]))
-    assert code == 0, out
-    code, out = finished(start(tmp_path, ["verify"]))
-    assert code == 0, out
+    for words in (["verify", "--repair"], ["run", *SIZE], ["verify"]):
+        ended = retriever(*words)
+        assert ended.code == 0, ended
     assert_same_tables(version_folder(tmp_path / "outputs", "DEMO"), undisturbed)
     assert not list(tmp_path.glob("**/.tmp/*"))
     assert (tmp_path / "outputs" / "retriever.db").exists() == (store == "sqlite")

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,10 +133,23 @@ def segments(folder: Path) -> int:
     return len(list(folder.glob("data/*/*/*/*.h5"))) + len(list(folder.glob("outputs/.stages/*/*/*/*.h5")))
 
 
-def finish(folder: Path, executor: str, batch: int, undisturbed: Path) -> None:
-    process = start(folder, executor, batch)
-    out, _ = process.communicate()
-    assert process.returncode == 0, out
+Finish = Callable[[Path, str, int], None]
+
+
+@pytest.fixture
+def finish(retriever: Callable[..., Any], undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> Finish:
+    """Goes on with a run to its end, and compares its tables with those of an undisturbed run."""
+
+    def finish(folder: Path, executor: str, batch: int) -> None:
+        monkeypatch.chdir(folder)
+        ended = retriever(*command(executor, batch)[3:])
+        assert ended.code == 0, ended
+        check_finished(folder, undisturbed)
+
+    return finish
+
+
+def check_finished(folder: Path, undisturbed: Path) -> None:
     assert_same_tables(version_folder(folder / "outputs"), version_folder(undisturbed / "outputs"))
     assert not list(folder.glob("**/.tmp/*"))
     assert not list(folder.glob("outputs/DEMO_*/.*"))
@@ -173,7 +187,7 @@ def kill_when(folder: Path, executor: str, batch: int, n_segments: int, delay: f
 @pytest.mark.slow
 @pytest.mark.parametrize(("executor", "batch"), CASES)
 def test_killed_at_random_moments(
-    tmp_path: Path, undisturbed: Path, executor: str, batch: int, fault_counts: Callable[[str, bool], None]
+    tmp_path: Path, finish: Finish, executor: str, batch: int, fault_counts: Callable[[str, bool], None]
 ) -> None:
     """Small batches: one kill after the other in one folder. Large ones: each in a folder of its own, and gone on with."""
     dice = random.Random(f"{executor} {batch}")
@@ -187,9 +201,9 @@ def test_killed_at_random_moments(
         n_segments = before + dice.randint(1, max(1, (n_all - before - 1) // share))
         fault_counts("kill", kill_when(folder, executor, batch, n_segments, dice.uniform(0, 0.05)))
         if batch != 7:
-            finish(folder, executor, batch, undisturbed)
+            finish(folder, executor, batch)
     if batch == 7:
-        finish(folder, executor, batch, undisturbed)
+        finish(folder, executor, batch)
         computed = last_summary(version_folder(folder / "outputs"))["computed"]
         assert computed["download"] < SOURCES, "nothing of what was done was kept"
 
@@ -197,7 +211,7 @@ def test_killed_at_random_moments(
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 @pytest.mark.parametrize("seam", SEAMS)
-def test_killed_at_each_seam(tmp_path: Path, undisturbed: Path, executor: str, seam: str) -> None:
+def test_killed_at_each_seam(tmp_path: Path, finish: Finish, executor: str, seam: str) -> None:
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "sitecustomize.py").write_text(SEAM)
     process = start(tmp_path, executor, 7, TEST_SEAM=seam, TEST_MARK=str(tmp_path / "killed"))
@@ -209,11 +223,11 @@ def test_killed_at_each_seam(tmp_path: Path, undisturbed: Path, executor: str, s
     assert process.returncode == -signal.SIGKILL, out
     assert (tmp_path / "killed").exists()
     assert_gone_in_5_seconds(children)
-    finish(tmp_path, executor, 7, undisturbed)
+    finish(tmp_path, executor, 7)
 
 
 @pytest.mark.slow
-def test_interrupted_by_the_keyboard(tmp_path: Path, undisturbed: Path) -> None:
+def test_interrupted_by_the_keyboard(tmp_path: Path, finish: Finish) -> None:
     for executor in ("serial", "processes"):
         before = segments(tmp_path)
         process = start(tmp_path, executor, 7)
@@ -227,11 +241,11 @@ def test_interrupted_by_the_keyboard(tmp_path: Path, undisturbed: Path) -> None:
         folder = version_folder(tmp_path / "outputs")
         assert last_summary(folder)["state"] == "interrupted"
         assert (folder / "products.parquet").exists()
-    finish(tmp_path, "serial", 7, undisturbed)
+    finish(tmp_path, "serial", 7)
 
 
 @pytest.mark.slow
-def test_two_runs_of_one_version_at_once(tmp_path: Path, undisturbed: Path) -> None:
+def test_two_runs_of_one_version_at_once(tmp_path: Path, finish: Finish) -> None:
     processes = [start(tmp_path, "serial", 7), start(tmp_path, "serial", 7)]
     for process in processes:
         out, _ = process.communicate()
@@ -240,4 +254,4 @@ def test_two_runs_of_one_version_at_once(tmp_path: Path, undisturbed: Path) -> N
     from tests.helpers import summaries
 
     assert sum(summary["computed"]["download"] for summary in summaries(folder)) == SOURCES
-    finish(tmp_path, "serial", 7, undisturbed)
+    finish(tmp_path, "serial", 7)

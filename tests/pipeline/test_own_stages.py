@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -222,20 +224,37 @@ def project(stand: Path) -> Path:
     return stand
 
 
-def run(folder: Path, *words: str, command: str = "run", code: int = 0, **environment: str) -> str:
+def killed_run(folder: Path, *words: str, **environment: str) -> None:
+    """A run in a process of its own, which kills itself."""
     ended = subprocess.run(
-        [sys.executable, "-m", "retriever.cli", command, *words], cwd=folder, capture_output=True, text=True,
+        [sys.executable, "-m", "retriever.cli", "run", *words], cwd=folder, capture_output=True, text=True,
         env={**os.environ, **environment},
     )  # fmt: skip
-    assert ended.returncode == code, ended.stdout + ended.stderr
-    return ended.stdout
+    assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(retriever: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Does a command in a folder, with its modules as they are there now; gives what it printed."""
+
+    def run(folder: Path, *words: str, command: str = "run", code: int = 0) -> str:
+        monkeypatch.chdir(folder)
+        monkeypatch.delitem(sys.modules, "own_stages", raising=False)
+        ended = retriever(command, *words)
+        assert ended.code == code, ended
+        return str(ended.out)
+
+    return run
 
 
 def computed(folder: Path) -> dict[str, int]:
     return {stage: count for stage, count in last_summary(folder)["computed"].items() if count}
 
 
-def planned(folder: Path, *words: str) -> dict[str, int]:
+def planned(run: Run, folder: Path, *words: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for stage in json.loads(run(folder, *words, "--json", command="plan"))["stages"]:
         if stage["to_make"]:
@@ -244,7 +263,7 @@ def planned(folder: Path, *words: str) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gives(project: Path) -> None:
+def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gives(run: Run, project: Path) -> None:
     run(project, *WORDS)
     folder = version_folder(project / "outputs", "OWN")
     products = pd.read_parquet(folder / "products.parquet")
@@ -296,7 +315,7 @@ def test_stages_of_each_unit_feed_each_other_and_are_what_a_plain_calculation_gi
 
 
 @pytest.mark.slow
-def test_same_tables_whatever_made_them_and_after_a_kill(project: Path) -> None:
+def test_same_tables_whatever_made_them_and_after_a_kill(run: Run, project: Path) -> None:
     run(project, *WORDS)
     folder = version_folder(project / "outputs", "OWN")
     wanted = result_digest(folder)
@@ -306,7 +325,7 @@ def test_same_tables_whatever_made_them_and_after_a_kill(project: Path) -> None:
         assert result_digest(version_folder(project / f"o{number}", "OWN")) == wanted
     night = pd.read_parquet(folder / "night_offsets.parquet").source.iloc[2]
     elsewhere = ("paths.outputs=killed_o", "paths.data=killed_d")
-    run(project, *WORDS, *elsewhere, code=-signal.SIGKILL, TEST_KILL=night)
+    killed_run(project, *WORDS, *elsewhere, TEST_KILL=night)
     assert (project / "killed").exists()
     run(project, *WORDS, *elsewhere, "run.stages=[reduce,find_nights,nightly]")
     run(project, *WORDS, *elsewhere)
@@ -314,11 +333,11 @@ def test_same_tables_whatever_made_them_and_after_a_kill(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_plan_is_what_a_run_does(project: Path) -> None:
+def test_plan_is_what_a_run_does(run: Run, project: Path) -> None:
     run(project, *WORDS)
     first = version_folder(project / "outputs", "OWN")
     n_nights = computed(first)["nightly"]
-    assert planned(project, *WORDS) == {}
+    assert planned(run, project, *WORDS) == {}
     after_search = {"analyze", "simulate", "joint"}
     for words, stages in (
         (["finder.snr_threshold=4"], after_search),
@@ -327,7 +346,7 @@ def test_plan_is_what_a_run_does(project: Path) -> None:
         (["stages.nightly.component.quantile=0.6"], {"nightly", "correct", "trend", *after_search}),
         (["reducers.demo.gap=60"], {"reduce", "find_nights", "nightly", "correct", "trend", *after_search}),
     ):
-        plan = planned(project, *WORDS, *words)
+        plan = planned(run, project, *WORDS, *words)
         assert set(plan) | ({"nightly"} & stages) == stages
         run(project, *WORDS, *words)
         newest = max(project.glob("outputs/OWN_*"), key=lambda path: path.stat().st_mtime_ns)
@@ -337,7 +356,7 @@ def test_plan_is_what_a_run_does(project: Path) -> None:
             assert plan == done
         else:
             assert {**plan, "nightly": 0} == {**done, "nightly": 0}
-    plan = planned(project, *WORDS, "catalog.size=21")
+    plan = planned(run, project, *WORDS, "catalog.size=21")
     run(project, *WORDS, "catalog.size=21")
     newest = max(project.glob("outputs/OWN_*"), key=lambda path: path.stat().st_mtime_ns)
     done = computed(newest)
@@ -345,13 +364,13 @@ def test_plan_is_what_a_run_does(project: Path) -> None:
     assert done["nightly"] <= n_nights and done["correct"] >= done["reduce"]  # other sources share the new one's nights
     is_nightly = (pd.read_parquet(first / "products.parquet").stage == "nightly").to_numpy()
     (project / pd.read_parquet(first / "segments.parquet").segment[is_nightly].iloc[0]).unlink()
-    assert set(planned(project, *WORDS)) == {"nightly"}
+    assert set(planned(run, project, *WORDS)) == {"nightly"}
     run(project, *WORDS)
     assert set(computed(first)) == {"nightly"}
 
 
 @pytest.mark.slow
-def test_an_identity_vanishes_and_simulated_light_curves_are_detrended(project: Path) -> None:
+def test_an_identity_vanishes_and_simulated_light_curves_are_detrended(run: Run, project: Path) -> None:
     run(project, *WORDS, "stages.trend.component.share=0")
     folder = version_folder(project / "outputs", "OWN")
     assert "trend" not in computed(folder)
@@ -376,7 +395,7 @@ def test_an_identity_vanishes_and_simulated_light_curves_are_detrended(project: 
 
 
 @pytest.mark.slow
-def test_gc_rebuild_pack_and_verify_know_stages_whose_code_they_do_not_have(project: Path) -> None:
+def test_gc_rebuild_pack_and_verify_know_stages_whose_code_they_do_not_have(run: Run, project: Path) -> None:
     run(project, *WORDS)
     folder = version_folder(project / "outputs", "OWN")
     wanted = result_digest(folder)
@@ -404,7 +423,7 @@ def test_gc_rebuild_pack_and_verify_know_stages_whose_code_they_do_not_have(proj
     assert result_digest(folder) == wanted
 
 
-def test_a_night_fails_alone_and_blocks_its_sources(project: Path) -> None:
+def test_a_night_fails_alone_and_blocks_its_sources(run: Run, project: Path) -> None:
     text = STAGES.replace(
         "        inside = (night == name)",
         '        if name == "night 583":\n            raise ValueError("no")\n        inside = (night == name)',
@@ -444,7 +463,9 @@ def test_stages_that_do_not_fit_are_refused_in_one_sentence(project: Path, words
 
 
 @pytest.mark.slow
-def test_a_table_that_gains_a_column_is_computed_again_beside_the_rows_of_earlier_versions(project: Path) -> None:
+def test_a_table_that_gains_a_column_is_computed_again_beside_the_rows_of_earlier_versions(
+    run: Run, project: Path
+) -> None:
     run(project, *WORDS)
     folder = version_folder(project / "outputs", "OWN")
     wanted = result_digest(folder)
