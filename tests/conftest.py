@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How many seeds to try each fault with."""
+    """How many seeds to try each fault with, and where to keep pictures."""
     parser.addoption("--seeds", type=int, default=1, help="seeds of each fault (default 1)")
+    parser.addoption("--pictures", default="", help="folder to keep the pictures of the documentation in")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -27,7 +27,7 @@ from retriever.report.source_rows import decoded_aliases
 from retriever.report.versions import VersionFolder
 from tests.conftest import ROOT
 from tests.helpers import flat_lightcurve, version_folder
-from tests.pipeline.test_own_stages import WORDS, run, write_project
+from tests.pipeline.test_own_stages import WORDS, write_project
 
 SMALL = ("catalog.size=30", "observatories.demo.epochs=60", "observatories.demo.empty=0.2", "executor.batch_size=8")
 
@@ -324,10 +324,9 @@ def test_stages_that_failed_or_were_not_run_are_errors(retriever, stand: Path) -
 
 
 @pytest.mark.slow
-def test_light_curves_that_stages_of_the_project_refined_are_those_that_were_searched(stand: Path, monkeypatch) -> None:
+def test_light_curves_that_stages_of_the_project_refined_are_those_that_were_searched(retriever, stand: Path) -> None:
     write_project(stand)
-    monkeypatch.setattr(sys, "path", [str(stand), *sys.path])
-    run(stand, *WORDS)
+    assert retriever("run", *WORDS).code == 0
     version = package.open().versions["OWN"]
     known = version.lightcurves.groupby("source").observatory.unique()
     both = next(name for name, surveys in known.items() if len(surveys) == 2)

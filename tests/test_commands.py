@@ -322,7 +322,7 @@ def test_rebuild_gives_the_same_answers(retriever, stand, two) -> None:
     before = [shutil.copytree(folder, stand / "before" / folder.name) for folder in two]
     status, where = retriever("status").out, told(retriever, "where", "random_000003")
     (stand / "outputs" / "retriever.db").unlink()
-    assert told(retriever, "rebuild") == {"segments": 4 + 4 + 8 + 8, "versions": 2}
+    assert told(retriever, "rebuild") == {"segments": 4 + 4 + 8 + 8, "versions": 2, "verdicts": 0}
     assert retriever("status").out == status
 
     def strip(found):

@@ -174,7 +174,7 @@ def test_upkeep_sees_no_damage_and_removes_what_is_to_be_removed(retriever, copi
     assert answer(retriever, "gc", "--dry-run")["files"] == 0
     assert answer(retriever, "gc", "--dry-run", "--raw")["files"] == 0
     segments = len(list(Path().rglob("*.h5")))
-    assert answer(retriever, "rebuild") == {"segments": segments, "versions": 2}
+    assert answer(retriever, "rebuild") == {"segments": segments, "versions": 2, "verdicts": 0}
     assert retriever("verify").code == 0
     assert retriever("pin", copied.loose, "--why", "in the paper").code == 0
     assert "pinned" in retriever("remove", copied.loose).err

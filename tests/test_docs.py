@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -37,6 +38,7 @@ PAGES = [
     ROOT / "docs" / "python.md",
     ROOT / "docs" / "search.md",
     ROOT / "docs" / "export.md",
+    ROOT / "docs" / "browse.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -144,9 +146,22 @@ def test_every_command_of_the_readme_runs(retriever, dressed, request, archives,
             assert retriever("pack", version, "version.zip").code == 0
     elif not any(word.startswith(("experiment", "catalog=")) for word in words):
         words += SMALLER
+    if words[0] == "browse":
+        assert_serves_until_interrupted(words)
+        return
     ended = retriever(*words)
     assert ended.code == 0, ended
     sys.modules.pop("my_finder", None)
+
+
+def assert_serves_until_interrupted(words: list[str]) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "retriever.cli", *words, "--port", "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout.readline().startswith("http://127.0.0.1:")
+    server.send_signal(signal.SIGINT)
+    server.communicate(timeout=20)
+    assert server.returncode == 0
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -367,6 +382,15 @@ def test_every_command_of_the_page_on_other_tools_runs(retriever, stand) -> None
         assert all(Path(file).stat().st_size > 0 for file in ended.out.split())
 
 
+def test_every_command_of_the_page_on_browsing_runs(retriever, stand) -> None:
+    assert retriever("run", *SMALLER).code == 0
+    for line in commands(ROOT / "docs" / "browse.md"):
+        if line.endswith("browse"):
+            assert_serves_until_interrupted(shlex.split(line)[1:])
+        else:
+            assert retriever(*shlex.split(line)[1:]).code == 0
+
+
 def test_the_table_of_layers_is_that_of_the_linter() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
@@ -403,6 +427,7 @@ def test_the_benchmark_runs() -> None:
         ("versions.py --size 10 --steps 2", "plan"),
         ("archives.py --case faults --size 20", "20 answered"),
         ("search.py --quick", "flare alone"),
+        ("browser.py --size 300 --sources 200", "/detections/7"),
     ],
 )
 def test_the_other_benchmarks_run(words: str, last: str) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from retriever.errors import ConfigError, StoreError, nearest
 from retriever.report.versions import VersionFolder, names_beginning, version_names
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sqlalchemy.orm import Session
 
 __all__ = ["Archive", "Versions", "open_archive"]
@@ -95,6 +97,22 @@ class Archive:
         from retriever.store.session import read_session
 
         return read_session(database or url_from_environment(), self.outputs)
+
+    @property
+    def verdicts(self) -> "pd.DataFrame":
+        """What people said of detections, in the order in which they did; see `retriever.report.verdicts.Verdict`.
+
+        Raises
+        ------
+        StoreError
+            When their file cannot be read.
+        """
+        import pandas as pd
+
+        from retriever.report.verdicts import Verdict, read_verdicts
+
+        columns = [spec.name for spec in fields(Verdict)]
+        return pd.DataFrame([asdict(each) for each in read_verdicts(self.outputs)], columns=columns)
 
     def __repr__(self) -> str:
         return f"<Archive {self.outputs}: {len(self.versions)} versions>"

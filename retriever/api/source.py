@@ -65,7 +65,7 @@ class SourceInVersion:
     name
         Name of the source.
     row, n
-        Its row in the catalog, and the catalog's length.
+        Its row in the catalog, from 0, and the catalog's length.
     history
         What each stage made of it, where that is known already.
     """
@@ -76,17 +76,17 @@ class SourceInVersion:
     ) -> None:  # fmt: skip
         self._folder, self._segments = folder, segments
         self.name = name
-        self._row, self._n, self._history = row, n, history
+        self.row, self._n, self._history = row, n, history
 
     @cached_property
     def catalog(self) -> Source:
         """What the catalog says of the source, with all names that archives gave it."""
         with self._folder.open_table("sources") as file:
             first = group = 0
-            while first + file.metadata.row_group(group).num_rows <= self._row:
+            while first + file.metadata.row_group(group).num_rows <= self.row:
                 first += file.metadata.row_group(group).num_rows
                 group += 1
-            (row,) = file.read_row_group(group).slice(self._row - first, 1).to_pylist()
+            (row,) = file.read_row_group(group).slice(self.row - first, 1).to_pylist()
         aliases = decoded_aliases(row.pop("aliases", ""))
         row.pop("digest", None)
         own = {key: row.pop(key) for key in sorted(_COLUMNS & row.keys())}
@@ -98,7 +98,7 @@ class SourceInVersion:
         if self._history is not None:
             return self._history
         columns = ["observatory", "stage", "outcome", "message", "segment", "source_row"]
-        rows = product_rows(self._folder, self._row, self._n, None, columns)
+        rows = product_rows(self._folder, self.row, self._n, None, columns)
         return tuple(Product(row=row.pop("source_row"), **row) for row in rows)
 
     @property

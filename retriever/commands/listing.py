@@ -1,5 +1,6 @@
 """All commands, by their names."""
 
+from retriever.commands.browsing import BROWSING
 from retriever.commands.command import Command
 from retriever.commands.composing import COMPOSING
 from retriever.commands.looking import LOOKING
@@ -8,5 +9,7 @@ from retriever.commands.running import RUNNING
 
 __all__ = ["COMMANDS"]
 
-COMMANDS: dict[str, Command] = {command.name: command for command in (*RUNNING, *COMPOSING, *LOOKING, *MAINTENANCE)}
+COMMANDS: dict[str, Command] = {
+    command.name: command for command in (*RUNNING, *COMPOSING, *LOOKING, *BROWSING, *MAINTENANCE)
+}
 """Commands by their names, in the order of ``retriever --help``."""

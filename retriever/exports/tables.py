@@ -1,7 +1,7 @@
 """Tables of a version as VOTable, FITS, ECSV or CSV, with units and UCDs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from retriever.errors import DataError
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from astropy.table import Table
 
-__all__ = ["FORMATS", "UCDS", "write_table"]
+__all__ = ["FORMATS", "UCDS", "write_csv", "write_table"]
 
 FORMATS = {"csv": ".csv", "ecsv": ".ecsv", "fits": ".fits", "votable": ".vot"}
 """Formats of tables, and how the names of their files end."""
@@ -34,8 +34,6 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 def write_table(name: str, frame: "pd.DataFrame", path: Path, kind: str) -> None:
     """Write a table of a version.
 
-    In CSV a text that a spreadsheet would take for a formula begins with an apostrophe.
-
     Parameters
     ----------
     name
@@ -53,11 +51,7 @@ def write_table(name: str, frame: "pd.DataFrame", path: Path, kind: str) -> None
         When the format cannot hold a text.
     """
     if kind == "csv":
-        safe = frame.copy()
-        for column in frame.select_dtypes(include=["object", "string"]):
-            texts = frame[column].astype(str)
-            safe[column] = texts.where(~texts.str.startswith(_FORMULAS), "'" + texts)
-        safe.to_csv(path, index=False)
+        write_csv(frame, path)
         return
     table = _with_units(name, frame)
     if kind == "votable":
@@ -72,6 +66,15 @@ def write_table(name: str, frame: "pd.DataFrame", path: Path, kind: str) -> None
         table.write(path, format="fits" if kind == "fits" else "ascii.ecsv")
     except (UnicodeEncodeError, ValueError) as error:
         raise DataError(f"{kind} cannot hold the table {name} ({error}); export it as votable or ecsv") from error
+
+
+def write_csv(frame: "pd.DataFrame", target: "Path | TextIO") -> None:
+    """Write a table as CSV; a text that a spreadsheet would take for a formula begins with an apostrophe."""
+    safe = frame.copy()
+    for column in frame.select_dtypes(include=["object", "string"]):
+        texts = frame[column].astype(str)
+        safe[column] = texts.where(~texts.str.startswith(_FORMULAS), "'" + texts)
+    safe.to_csv(target, index=False)
 
 
 def _with_units(name: str, frame: "pd.DataFrame") -> "Table":

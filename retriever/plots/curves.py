@@ -15,7 +15,7 @@ from retriever.plots.style import ACCENT, BAD, MUTED, axes_or_new, band_color, l
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_event", "plot_folded", "plot_lightcurve", "plot_periodogram"]
+__all__ = ["is_calibrated", "plot_event", "plot_folded", "plot_lightcurve", "plot_periodogram"]
 
 Rows = Sequence[Mapping[str, Any]]
 """Rows of a table, such as ``frame.to_dict("records")``."""
@@ -72,7 +72,7 @@ def plot_lightcurve(
         raise DataError("there is no light curve to plot")
     if values not in ("auto", "mag", "flux"):
         raise ConfigError(f"values is {values!r}; it is auto, mag or flux")
-    in_mag = values == "mag" or (values == "auto" and all(_is_calibrated(lc) for lc in curves))
+    in_mag = values == "mag" or (values == "auto" and all(is_calibrated(lc) for lc in curves))
     ax = axes_or_new(ax, figsize=(9, 3.5))
     for lc in curves:
         _draw(ax, lc, lc.time, in_mag)
@@ -138,7 +138,7 @@ def plot_folded(
         When the period is not above zero.
     """
     ax = axes_or_new(ax, figsize=(6, 3.5))
-    in_mag = values == "mag" or (values == "auto" and _is_calibrated(lightcurve))
+    in_mag = values == "mag" or (values == "auto" and is_calibrated(lightcurve))
     phase, _ = phases(lightcurve.time, period, epoch)
     for turn in (0.0, 1.0):
         _draw(ax, lightcurve, phase + turn, in_mag, only_usable=True)
@@ -202,7 +202,8 @@ def _noise(lightcurve: Lightcurve) -> Floats:
     return epoch_noise(lightcurve.flux, lightcurve.flux_err, lightcurve.usable, ends, "rescaled")
 
 
-def _is_calibrated(lightcurve: Lightcurve) -> bool:
+def is_calibrated(lightcurve: Lightcurve) -> bool:
+    """Whether magnitudes say more than fluxes: the flux has a zero point, and is positive where it is usable."""
     usable = lightcurve.usable
     return lightcurve.flux_unit not in _INSTRUMENTAL and bool(np.isfinite(lightcurve.mag[usable]).all())
 

@@ -16,7 +16,9 @@ from retriever.report.histograms import good_epochs_by_score
 from retriever.report.matching import Agreement, agreement, all_pairs, counts, pairs, row_ids, split_by_value
 from retriever.report.parameters import NOT_COMPARABLE, changed_modules, code_of_version, differing, is_comparable
 from retriever.report.tables import result_digest
+from retriever.report.verdicts import counts_of_verdicts, read_verdicts, verdict_words
 from retriever.report.versions import VersionFolder
+from retriever.schema import Columns
 
 __all__ = ["AMPLITUDES", "compare_many", "compare_text", "compare_two", "many_text", "recovered_by_amplitude"]
 
@@ -197,21 +199,32 @@ def _events(first: VersionFolder, second: VersionFolder, table: str) -> dict[str
 
 def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
     """Detections of the same source that overlap in time, and those that only one version has."""
-    columns = ["source", "observatory", "time_first", "time_last", "snr"]
+    columns = ["source", "observatory", "time_first", "time_last", "period", "snr"]
     a, b = (version.table("detections", columns) for version in (first, second))
     of_a, of_b = all_pairs(*row_ids([a, b], ["source", "observatory"]))
     overlap = (a["time_first"][of_a] <= b["time_last"][of_b]) & (b["time_first"][of_b] <= a["time_last"][of_a])
     of_a, of_b = of_a[overlap], of_b[overlap]
+    alone_a, alone_b = (np.setdiff1d(np.arange(len(t["snr"])), of_t) for t, of_t in ((a, of_a), (b, of_b)))
     change = np.abs(b["snr"][of_b]) - np.abs(a["snr"][of_a])
     change = change[np.isfinite(change)]
     return {
         "both": len(np.unique(of_a)),
-        "only": [len(a["snr"]) - len(np.unique(of_a)), len(b["snr"]) - len(np.unique(of_b))],
+        "only": [len(alone_a), len(alone_b)],
+        "verdicts": {
+            "both": _verdicts(second, b, np.unique(of_b)),
+            "only": [_verdicts(first, a, alone_a), _verdicts(second, b, alone_b)],
+        },
         "snr_change": {
             "median": float(np.median(change)) if change.size else None,
             "largest": float(change[np.argmax(np.abs(change))]) if change.size else None,
         },
     }
+
+
+def _verdicts(version: VersionFolder, detections: Columns, rows: Rows) -> dict[str, int]:
+    """What people said of some detections of a version."""
+    some = {name: values[rows] for name, values in detections.items()}
+    return counts_of_verdicts(verdict_words(some, read_verdicts(version.folder.parent)))
 
 
 def recovered_by_amplitude(version: VersionFolder, edges: Floats = AMPLITUDES) -> tuple[Rows, Rows]:
@@ -294,6 +307,17 @@ def compare_text(comparison: Mapping[str, Any]) -> str:
     if detections["snr_change"]["median"] is not None:
         change = detections["snr_change"]
         lines.append(f"  change of |S/N|: median {change['median']:+.3g}, largest {change['largest']:+.3g}")
+    verdicts = detections["verdicts"]
+    named = {
+        "in both": verdicts["both"],
+        "only in the first": verdicts["only"][0],
+        "only in the second": verdicts["only"][1],
+    }
+    lines += [
+        f"  judged {where}: {', '.join(f'{number} {word}' for word, number in counted.items())}"
+        for where, counted in named.items()
+        if counted
+    ]
     lines += [_rows_text(name, counted) for name, counted in comparison["rows"].items()]
     if comparison["injections"]:
         lines.append("recovered injections by amplitude (S/N):")

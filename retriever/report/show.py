@@ -16,7 +16,7 @@ from retriever.report.source_rows import place_in_catalog, product_rows, rows_of
 from retriever.report.versions import VersionFolder, find_version, names_beginning, version_names
 from retriever.store.segments import read
 
-__all__ = ["show_in_version", "show_text"]
+__all__ = ["lineage_of", "show_in_version", "show_text"]
 
 
 def show_in_version(thing: str, outputs: Path, data: Path) -> dict[str, object] | None:
@@ -74,7 +74,7 @@ def _in_version(version: VersionFolder, rest: str, outputs: Path, data: Path) ->
     name, observatory, number, peak = _split(rest)
     if not name:
         raise StoreError(f"{rest!r} is no address in a version; write SOURCE, or SOURCE/OBSERVATORY/NUMBER[/PEAK]")
-    lineage = _lineage(version, name, observatory, outputs, data)
+    lineage = lineage_of(version, name, observatory, outputs, data)
     base = {
         "version": version.name,
         "configuration": str(version.folder / "config.yaml"),
@@ -124,7 +124,7 @@ def _table_rows(version: VersionFolder, table: str, source: str, observatory: st
     return [row for row in rows if observatory is None or row["observatory"] == observatory]
 
 
-def _lineage(
+def lineage_of(
     version: VersionFolder, name: str, observatory: str | None, outputs: Path, data: Path
 ) -> list[dict[str, object]]:
     """Each product of a source in a version, and what it was made from and by, from raw data upward."""

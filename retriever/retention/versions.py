@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from retriever.errors import StoreError
+from retriever.report.verdicts import read_verdicts
 from retriever.report.versions import VersionFolder, version_names
 from retriever.schema import Columns
 from retriever.store import history
@@ -25,6 +27,7 @@ from retriever.store.upkeep import (
     segments_on_disk,
     unknown_segments,
 )
+from retriever.store.verdicts import index_verdicts
 
 __all__ = ["index_versions", "pin", "rebuild", "register_all", "remove", "renew", "unneeded", "unpin"]
 
@@ -87,7 +90,7 @@ def renew(outputs: Path, data: Path, database: Database) -> None:
 
 
 def rebuild(outputs: Path, data: Path, database: Database, *, on_progress: OnProgress = no_progress) -> dict[str, int]:
-    """Make the database anew from segments and version folders; gives the number of each.
+    """Make the database anew from segments, version folders and verdicts; gives the number of each.
 
     Raises
     ------
@@ -97,7 +100,9 @@ def rebuild(outputs: Path, data: Path, database: Database, *, on_progress: OnPro
     refuse_while_running(database, "rebuild the database")
     database.clear()
     segments = register_all(outputs, data, database, run="rebuild", on_progress=on_progress)
-    return {"segments": segments, "versions": index_versions(outputs, database, version_names(outputs))}
+    versions = index_versions(outputs, database, version_names(outputs))
+    verdicts = index_verdicts(database, map(asdict, read_verdicts(outputs)))
+    return {"segments": segments, "versions": versions, "verdicts": verdicts}
 
 
 def register_all(

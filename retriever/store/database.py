@@ -74,6 +74,7 @@ class Database:
                         "update retriever, or choose other outputs with paths.outputs"
                     )
                 if number == models.SCHEMA and self._has_all_columns(connection):
+                    models.table_of(models.Verdict).create(connection, checkfirst=True)  # came after the schema
                     return
                 self.outdated = True
                 drop_everything(connection)

@@ -41,6 +41,7 @@ __all__ = [
     "Segment",
     "Source",
     "Stage",
+    "Verdict",
     "Version",
     "VersionStage",
     "row_table",
@@ -218,6 +219,27 @@ class Run(Base):
     host: Mapped[str] = mapped_column(String)
     pid: Mapped[int] = mapped_column(Integer)
     summary: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class Verdict(Base):
+    """What somebody said of a detection (`retriever.report.verdicts.Verdict`); the file of verdicts is what counts."""
+
+    __tablename__ = "verdicts"
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    at: Mapped[str] = mapped_column(String)
+    who: Mapped[str] = mapped_column(String)
+    verdict: Mapped[str] = mapped_column(String)
+    note: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(String)
+    source: Mapped[str] = mapped_column(String, index=True)
+    observatory: Mapped[str] = mapped_column(String)
+    lightcurve: Mapped[int] = mapped_column(Integer)
+    finder: Mapped[str] = mapped_column(String)
+    time_first: Mapped[float] = mapped_column(Float)
+    time_peak: Mapped[float] = mapped_column(Float)
+    time_last: Mapped[float] = mapped_column(Float)
+    period: Mapped[float | None] = mapped_column(Float)
+    snr: Mapped[float | None] = mapped_column(Float)
 
 
 class Lease(Base):

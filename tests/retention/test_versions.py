@@ -119,7 +119,7 @@ def test_only_what_no_version_needs_is_garbage(outputs, database, tmp_path) -> N
     raw = make_segment(data, "download", "f" * 64)
     version = make_version(outputs)
     add_tables(version, segments={"segment": np.array(["", "", mentioned, mentioned])})
-    assert rebuild(outputs, data, database) == {"segments": 4, "versions": 1}
+    assert rebuild(outputs, data, database) == {"segments": 4, "versions": 1, "verdicts": 0}
     orphan = make_segment(outputs, "reduce", KEYS["reduce"], names=("s9",))
 
     def files(raw: bool) -> dict[str, str]:
@@ -150,7 +150,7 @@ def test_the_database_is_made_anew_from_files(outputs, database, tmp_path) -> No
     steps = []
     for _ in range(2):
         counts = rebuild(outputs, data, database, on_progress=lambda done, total: steps.append((done, total)))
-        assert counts == {"segments": 2, "versions": 2}
+        assert counts == {"segments": 2, "versions": 2, "verdicts": 0}
         versions = queries.versions(database)
         assert [row["name"] for row in versions] == [second.name, first.name]
         assert versions[1]["last_run"]["name"] == run.name and versions[0]["last_run"] is None
