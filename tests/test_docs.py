@@ -39,6 +39,7 @@ PAGES = [
     ROOT / "docs" / "search.md",
     ROOT / "docs" / "export.md",
     ROOT / "docs" / "browse.md",
+    ROOT / "docs" / "options.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 

@@ -20,7 +20,15 @@ __all__ = ["Box", "Cone", "GaiaCatalog", "TAPCatalog", "VizierCatalog"]
 
 @dataclass(frozen=True, kw_only=True)
 class Cone:
-    """A circle on the sky, in degrees; null for none."""
+    """A circle on the sky.
+
+    Parameters
+    ----------
+    ra, dec
+        Its middle in degrees (ICRS); null for no circle.
+    radius
+        In degrees.
+    """
 
     ra: float | None = None
     dec: float | None = None
@@ -54,7 +62,15 @@ class Cone:
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A range of right ascension and declination, in degrees; null for no bound. `ra_min` may be beyond `ra_max`."""
+    """A range of right ascension and declination.
+
+    Parameters
+    ----------
+    ra_min, ra_max
+        In degrees; null for no bound. The first may be beyond the second.
+    dec_min, dec_max
+        In degrees; null for no bound.
+    """
 
     ra_min: float | None = None
     ra_max: float | None = None

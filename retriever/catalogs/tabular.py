@@ -20,7 +20,25 @@ __all__ = ["CatalogColumns", "Loaded", "Magnitude", "TableCatalog"]
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogColumns:
-    """Names of a catalog's columns; "" for a missing one. Units as in `retriever.source.Source`."""
+    """Names of a catalog's columns; "" for a missing one.
+
+    Parameters
+    ----------
+    name
+        Column of names, which are unique.
+    ra, dec
+        Columns of right ascension and declination in degrees.
+    pmra, pmdec
+        Columns of proper motion in mas/yr, in right ascension with the factor cos(dec).
+    parallax
+        Column of parallax in mas.
+    epoch
+        Column of the epoch of the positions, as Julian year.
+    aliases
+        Columns of other names.
+    extra
+        Further columns to keep.
+    """
 
     name: str = "name"
     ra: str = "ra"

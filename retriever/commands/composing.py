@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retriever.commands.command import Command, Parser, Words, declare_json, print_result
@@ -99,6 +100,35 @@ def _catalog(config: Config, words: Words) -> Done:
     return 0, ""
 
 
+# ---- options -------------------------------------------------------------------------------------------------------
+
+
+def _options_words(parser: Parser) -> None:
+    parser.add_argument("what", nargs="?", default="", help="GROUP, or GROUP=CHOICE; all groups where nothing is given")
+    parser.add_argument("-cd", "--config-dir", metavar="FOLDER", help="folder with config groups of your own")
+    parser.add_argument("--markdown", action="store_true", help="print all of them as a page")
+
+
+def _options(words: Words) -> int:
+    from dataclasses import asdict
+
+    from retriever.composition.options import choice_of, choice_text, groups_text, options_page
+    from retriever.composition.request import ConfigRequest
+    from retriever.pipeline.settings import Paths, RunSettings
+
+    sys.path.insert(0, str(Path.cwd()))
+    folders, settings = ConfigRequest(config_dir=words.config_dir).folders, {"run": RunSettings, "paths": Paths}
+    group, _, name = words.what.partition("=")
+    if words.markdown:
+        print(options_page(folders, settings), end="")
+    elif name:
+        choice = choice_of(group, name, folders, settings)
+        print_result(words, asdict(choice), lambda _: choice_text(choice))
+    else:
+        print_result(words, groups_text(group, folders, settings), str)
+    return 0
+
+
 COMPOSING = (
     Command(
         name="plan",
@@ -107,6 +137,13 @@ COMPOSING = (
         work=with_config(_plan),
         declare=declare_json,
         composes=True,
+    ),
+    Command(
+        name="options",
+        help="show the choices of the config, and their parameters with defaults and meanings",
+        example="options\noptions finder\noptions finder=bls\noptions run",
+        work=_options,
+        declare=_options_words,
     ),
     Command(
         name="try",

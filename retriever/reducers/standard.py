@@ -26,9 +26,32 @@ __all__ = ["Columns", "StandardReducer"]
 class Columns:
     """Names of a survey's columns; "" for what it does not have.
 
-    Either a magnitude or a flux is needed, with its error where there is one. `zero_point` is the magnitude of one
-    unit of flux in these columns; null for the reducer's. `good` is a condition on the survey's columns, written as in
-    `catalog.where`, that good epochs fulfil; "" for none.
+    Either a magnitude or a flux is needed, with its error where there is one.
+
+    Parameters
+    ----------
+    time
+        Column of times, as `time_format` says.
+    mag, mag_err
+        Columns of magnitudes and their errors.
+    flux, flux_err
+        Columns of fluxes and their errors.
+    band
+        Column of the band's name.
+    flag
+        Column of a flag with bits.
+    exptime
+        Column of the exposure time in seconds.
+    ra, dec
+        Columns of the place of each epoch in degrees.
+    series
+        Column that tells series of one band apart, such as cameras.
+    extra
+        Further columns to keep.
+    zero_point
+        Magnitude of one unit of flux in these columns; null for the reducer's.
+    good
+        A condition on the survey's columns, written as in `catalog.where`, that good epochs fulfil; "" for none.
     """
 
     time: str = "mjd"
