@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from retriever import __version__
 from retriever.commands.command import INTERRUPTED, unexpected
+from retriever.commands.completing import complete, is_asked
 from retriever.commands.listing import COMMANDS
 from retriever.errors import RetrieverError
 
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(words: Sequence[str], verbose: bool) -> int:
+    if is_asked():
+        complete(_listing())
     command = COMMANDS.get(words[0]) if words else None
     if command is None:
         _listing().parse_args(words)  # prints help, the version or what is wrong, and exits
@@ -88,7 +91,9 @@ def _listing() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks and the log")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
-        commands.add_parser(command.name, help=command.help, add_help=False)
+        words = commands.add_parser(command.name, help=command.help, add_help=False)
+        if is_asked():
+            command.declare_all(words)
     return parser
 
 

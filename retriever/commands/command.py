@@ -84,12 +84,16 @@ class Command:
             add_help=not self.own_help,
             allow_abbrev=False,
         )
+        self.declare_all(parser)
+        return parser
+
+    def declare_all(self, parser: Parser) -> None:
+        """Declare the words of the command, and those that it shares with others."""
         self.declare(parser)
         if self.composes:
             _declare_config(parser)
         else:
             _declare_folders(parser)
-        return parser
 
     def parse(self, words: Sequence[str]) -> Words:
         """Parse the words after the command's name.

@@ -104,7 +104,9 @@ def _catalog(config: Config, words: Words) -> Done:
 
 
 def _options_words(parser: Parser) -> None:
-    parser.add_argument("what", nargs="?", default="", help="GROUP, or GROUP=CHOICE; all groups where nothing is given")
+    parser.add_argument(
+        "choice", nargs="?", default="", help="GROUP, or GROUP=CHOICE; all groups where nothing is given"
+    )
     parser.add_argument("-cd", "--config-dir", metavar="FOLDER", help="folder with config groups of your own")
     parser.add_argument("--markdown", action="store_true", help="print all of them as a page")
 
@@ -118,7 +120,7 @@ def _options(words: Words) -> int:
 
     sys.path.insert(0, str(Path.cwd()))
     folders, settings = ConfigRequest(config_dir=words.config_dir).folders, {"run": RunSettings, "paths": Paths}
-    group, _, name = words.what.partition("=")
+    group, _, name = words.choice.partition("=")
     if words.markdown:
         print(options_page(folders, settings), end="")
     elif name:

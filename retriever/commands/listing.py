@@ -2,6 +2,7 @@
 
 from retriever.commands.browsing import BROWSING
 from retriever.commands.command import Command
+from retriever.commands.completing import COMPLETING
 from retriever.commands.composing import COMPOSING
 from retriever.commands.looking import LOOKING
 from retriever.commands.maintenance import MAINTENANCE
@@ -10,6 +11,6 @@ from retriever.commands.running import RUNNING
 __all__ = ["COMMANDS"]
 
 COMMANDS: dict[str, Command] = {
-    command.name: command for command in (*RUNNING, *COMPOSING, *LOOKING, *BROWSING, *MAINTENANCE)
+    command.name: command for command in (*RUNNING, *COMPOSING, *LOOKING, *BROWSING, *MAINTENANCE, *COMPLETING)
 }
 """Commands by their names, in the order of ``retriever --help``."""

@@ -15,7 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 from retriever.config import CONFIG_FOLDER
 from retriever.errors import ConfigError
 
-__all__ = ["ConfigRequest", "choices", "keys_of", "listed", "outputs_override", "parse_overrides", "shadowed"]
+__all__ = [
+    "ConfigRequest",
+    "choices",
+    "keys_of",
+    "listed",
+    "outputs_override",
+    "parse_overrides",
+    "shadowed",
+    "values_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +127,20 @@ def _addresses(node: object, prefix: str = "") -> Iterator[str]:
         for key, value in node.items():
             yield f"{prefix}{key}"
             yield from _addresses(value, f"{prefix}{key}.")
+
+
+def values_of(config: DictConfig) -> dict[str, object]:
+    """Values of a config by their addresses; interpolations stay as they are written."""
+    return dict(_leaves(OmegaConf.to_container(config, resolve=False)))
+
+
+def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if isinstance(value, Mapping) and value:
+                yield from _leaves(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
 
 
 def keys_of(config: DictConfig) -> set[str]:
