@@ -1,7 +1,10 @@
 """What tests share: a folder to stand in, the command, real data."""
 
+import contextlib
+import io
 import itertools
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -143,6 +146,25 @@ def retriever(
         return Ended(code, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Puts what runs make into the current folder: each list of runs is done once, and copied from then on."""
+    from retriever.cli import main
+
+    made: dict[tuple[tuple[str, ...], ...], Path] = {}
+
+    def put(*runs: tuple[str, ...]) -> None:
+        here = Path.cwd()
+        if runs not in made:
+            made[runs] = tmp_path_factory.mktemp("made")
+            with contextlib.chdir(made[runs]), contextlib.redirect_stdout(io.StringIO()):
+                for words in runs:
+                    assert main(["run", *words]) == 0, words
+        shutil.copytree(made[runs], here, dirs_exist_ok=True)
+
+    return put
 
 
 class Ended:

@@ -33,9 +33,8 @@ SMALL = ("catalog.size=30", "observatories.demo.epochs=60", "observatories.demo.
 
 
 @pytest.fixture
-def version(retriever, stand: Path) -> Version:
-    ended = retriever("run", *SMALL)
-    assert ended.code == 0, ended
+def version(made_once, stand: Path) -> Version:
+    made_once(SMALL)
     return package.open("outputs").versions["DEMO"]
 
 

@@ -24,10 +24,9 @@ SMALL = ("catalog.size=40", "observatories.demo.epochs=60")
 
 
 @pytest.fixture
-def version(stand: Path) -> Version:
-    return package.run(
-        *SMALL, "observatories.demo.flares=0.4", "scrambler=standard", finder={"snr_threshold": 3.0}, quiet=True
-    )
+def version(made_once, stand: Path) -> Version:
+    made_once((*SMALL, "observatories.demo.flares=0.4", "scrambler=standard", "finder.snr_threshold=3.0"))
+    return package.open().versions["DEMO"]
 
 
 # ---- run -------------------------------------------------------------------------------------------------------------

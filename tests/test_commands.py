@@ -34,23 +34,20 @@ def told(retriever, *words: str):
 
 
 @pytest.fixture
-def two(retriever, stand) -> list[Path]:
+def two(made_once, stand) -> list[Path]:
     """Two versions: thresholds 5 and 3.5."""
-    return two_thresholds(retriever)
+    return two_thresholds(made_once)
 
 
 @pytest.fixture
-def two_faint(retriever, stand) -> list[Path]:
+def two_faint(made_once, stand) -> list[Path]:
     """The same with fainter events, some of which the lower threshold alone finds."""
-    return two_thresholds(retriever, "simulator.amplitude={kind: uniform, low: 3.0, high: 9.0}")
+    return two_thresholds(made_once, "simulator.amplitude={kind: uniform, low: 3.0, high: 9.0}")
 
 
-def two_thresholds(retriever, *words: str) -> list[Path]:
-    assert retriever("run", *SIZE, *words).code == 0
-    (first,) = versions()
-    assert retriever("run", *SIZE, *words, "finder.snr_threshold=3.5").code == 0
-    (second,) = set(versions()) - {first}
-    return [first, second]
+def two_thresholds(made_once, *words: str) -> list[Path]:
+    made_once((*SIZE, *words), (*SIZE, *words, "finder.snr_threshold=3.5"))
+    return versions()
 
 
 # ---- compare and show --------------------------------------------------------------------------------------------
@@ -95,8 +92,8 @@ def test_compare_counts_as_a_plain_loop_does_and_needs_no_database(retriever, st
     assert same["parameters"] == {} and same["detections"]["only"] == [0, 0]
 
 
-def test_compare_tells_other_data_sources_and_outcomes(retriever, stand) -> None:
-    assert retriever("run", *SIZE).code == 0
+def test_compare_tells_other_data_sources_and_outcomes(made_once, retriever, stand) -> None:
+    made_once(SIZE)
     words = ("observatories.demo.empty=0.3", "catalog.size=30")
     assert retriever("run", *SIZE[1:], *words).code in (0, 3)
     first, second = (str(folder) for folder in versions())
@@ -200,8 +197,8 @@ def flip(path: Path, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_flipped_bit_anywhere_is_found_and_mended(retriever, stand, seed) -> None:
-    assert retriever("run", *SIZE).code == 0
+def test_a_flipped_bit_anywhere_is_found_and_mended(made_once, retriever, stand, seed) -> None:
+    made_once(SIZE)
     (folder,) = versions()
     before = shutil.copytree(folder, stand / "before")
     assert retriever("verify").code == 0

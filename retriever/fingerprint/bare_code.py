@@ -5,9 +5,12 @@ leaves out positions, empty fields and those that only some versions have.
 """
 
 import ast
+import functools
 from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 from retriever.fingerprint.imports import Target, absolute_name, dotted
+from retriever.fingerprint.syntax import walk
 from retriever.identity import digest_bytes
 
 __all__ = ["BareCode", "encode", "is_log_call", "is_type_checking"]
@@ -131,20 +134,37 @@ class BareCode(ast.NodeTransformer):
             node.msg = _without_words(node.msg)
         return self.generic_visit(node)
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        """Versions of Python cut the constant parts of f-strings differently."""
-        self.generic_visit(node)
-        values: list[ast.expr] = []
-        for value in node.values:
-            last = values[-1] if values else None
-            if not isinstance(value, ast.Constant):
-                values.append(value)
-            elif isinstance(last, ast.Constant):
-                values[-1] = ast.copy_location(ast.Constant(str(last.value) + str(value.value)), last)
-            elif value.value != "":
-                values.append(value)
-        node.values = values
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Statements inside may go; nothing else does."""
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if not isinstance(value, list):
+                _join_strings(value)
+            elif value and isinstance(value[0], _OF_STATEMENTS):
+                value[:] = [kept for item in value for kept in _as_list(self.visit(item))]
+            else:
+                for item in value:
+                    _join_strings(item)
         return node
+
+
+_OF_STATEMENTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
+def _join_strings(expression: object) -> None:
+    """Join the constant parts of f-strings, which versions of Python cut differently."""
+    for node in walk(expression) if isinstance(expression, ast.AST) else ():
+        if isinstance(node, ast.JoinedStr):
+            values: list[ast.expr] = []
+            for value in node.values:
+                last = values[-1] if values else None
+                if not isinstance(value, ast.Constant):
+                    values.append(value)
+                elif isinstance(last, ast.Constant):
+                    values[-1] = ast.copy_location(ast.Constant(str(last.value) + str(value.value)), last)
+                elif value.value != "":
+                    values.append(value)
+            node.values = values
 
 
 def _as_list(kept: ast.AST | list[ast.stmt] | None) -> list[ast.stmt]:
@@ -177,7 +197,7 @@ def is_log_call(node: ast.stmt) -> bool:
         return False
     parts = dotted(node.value.func)
     logs = len(parts) == 2 and parts[0] in _LOGGERS and parts[1] in _LOG_VERBS
-    return logs and not any(isinstance(part, _WITH_EFFECT) for part in ast.walk(node))
+    return logs and not any(isinstance(part, _WITH_EFFECT) for part in walk(node))
 
 
 def is_type_checking(test: ast.expr, imported: Mapping[str, Sequence[Target]], defined: Container[str]) -> bool:
@@ -202,16 +222,23 @@ def encode(node: ast.AST) -> str:
     return digest_bytes(b"".join(pieces))
 
 
+@functools.cache
+def _form(kind: Any) -> tuple[bytes, tuple[tuple[str, bytes], ...], bool]:
+    """How a kind of node begins, its fields with their encoded names, and whether None is a value in it."""
+    fields = tuple((name, f" {name}=".encode()) for name in kind._fields if name not in _NOT_ENCODED)
+    return f"({kind.__name__}".encode(), fields, kind in (ast.Constant, ast.MatchSingleton)
+
+
 def _encode(value: object, pieces: list[bytes]) -> None:
     if isinstance(value, ast.AST):
-        kind = type(value).__name__
-        pieces.append(b"(" + kind.encode())
-        constant = kind in ("Constant", "MatchSingleton")
-        for name in value._fields:
+        kind: Any = type(value)
+        opening, fields, constant = _form(kind)
+        pieces.append(opening)
+        for name, encoded in fields:
             part = getattr(value, name, None)
-            if name in _NOT_ENCODED or ((part is None or part == []) and not constant):
+            if (part is None or part == []) and not constant:
                 continue
-            pieces.append(b" " + name.encode() + b"=")
+            pieces.append(encoded)
             _encode(part, pieces)
         pieces.append(b")")
     elif isinstance(value, list):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from retriever.fingerprint.imports import Import, Target, dotted, imported_modules, targets_of
+from retriever.fingerprint.syntax import children, walk
 
 __all__ = ["Mark", "Names", "Reference", "bound_names"]
 
@@ -76,6 +77,11 @@ class Names(ast.NodeVisitor):
         self._scopes: list[Scope] = []
         self._kind: Kind = "code"
         self._in_class = False
+
+    def generic_visit(self, node: ast.AST) -> None:
+        """What lies below a node."""
+        for child in children(node):
+            self.visit(child)
 
     def _refer(self, name: str, attributes: tuple[str, ...], line: int) -> None:
         for scope in reversed(self._scopes):
@@ -261,9 +267,9 @@ def _binding(node: ast.AST) -> tuple[list[str], list[ast.AST]]:
     if isinstance(node, ast.Lambda):
         return [], []
     if isinstance(node, Comprehension):
-        walruses = [part.target.id for part in ast.walk(node) if isinstance(part, ast.NamedExpr)]
+        walruses = [part.target.id for part in walk(node) if isinstance(part, ast.NamedExpr)]
         return walruses, []
-    inside = list(ast.iter_child_nodes(node))
+    inside = children(node)
     if isinstance(node, ast.Name):
         return ([] if isinstance(node.ctx, ast.Load) else [node.id]), inside
     name = getattr(node, "name", None) if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) else None

@@ -22,6 +22,9 @@ __all__ = [
 LOCKED_SECONDS = 60.0
 """How long to wait for an SQLite database that another process writes."""
 
+STALLED_SECONDS = 60.0
+"""How long PostgreSQL lets a writer do nothing before it ends the transaction: its process may be stopped."""
+
 URL_VARIABLE = "RETRIEVER_DATABASE"
 """Environment variable with the address of the database, which may hold a password."""
 
@@ -125,4 +128,6 @@ def _begin_elsewhere(connection: Connection) -> None:
     if connection.get_execution_options().get("reading", False):
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     else:
+        timeout = round(STALLED_SECONDS * 1000)
+        connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {timeout}"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_WRITERS})"))

@@ -1,5 +1,8 @@
 """Trends against wotan's, against plain loops, and against what they must not touch."""
 
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -50,6 +53,22 @@ def test_a_rotation_is_removed_and_a_flare_and_a_dip_are_kept(detrender: Detrend
         assert kept == pytest.approx(1.0, abs=0.08)
 
 
+@pytest.fixture(scope="module")
+def wotan() -> Iterator[ModuleType]:
+    """wotan as plain Python: to compile it takes a hundred times longer than what it does here."""
+    numba = pytest.importorskip("numba", reason="wotan is not installed (pip install 'retriever[wotan]')")
+    before, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
+    forget_wotan()
+    yield pytest.importorskip("wotan", reason="wotan is not installed (pip install 'retriever[wotan]')")
+    numba.config.DISABLE_JIT = before
+    forget_wotan()
+
+
+def forget_wotan() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "wotan"]:
+        del sys.modules[name]
+
+
 @pytest.mark.parametrize(
     ("ours", "method", "options"),
     [
@@ -57,8 +76,9 @@ def test_a_rotation_is_removed_and_a_flare_and_a_dip_are_kept(detrender: Detrend
         (RunningMedian(window=0.5, mask=0.0, passes=1), "median", {}),
     ],
 )
-def test_trends_are_wotans_to_a_tenth_of_the_noise(ours: Detrender, method: str, options: dict[str, float]) -> None:
-    wotan = pytest.importorskip("wotan", reason="wotan is not installed (pip install 'retriever[wotan]')")
+def test_trends_are_wotans_to_a_tenth_of_the_noise(
+    wotan: ModuleType, ours: Detrender, method: str, options: dict[str, float]
+) -> None:
     time, flux = star(amplitude=1.0)
     gap = (time > 5.0) & (time < 5.8)
     time, flux = time[~gap], flux[~gap]
@@ -76,8 +96,7 @@ def test_trends_are_wotans_to_a_tenth_of_the_noise(ours: Detrender, method: str,
 
 
 @pytest.mark.parametrize("method", ["biweight", "welsch", "rspline"])
-def test_trends_of_wotan_are_taken_between_gaps(method: str) -> None:
-    wotan = pytest.importorskip("wotan", reason="wotan is not installed (pip install 'retriever[wotan]')")
+def test_trends_of_wotan_are_taken_between_gaps(wotan: ModuleType, method: str) -> None:
     time, flux = star(1500, amplitude=1.0)
     gap = (time > 5.0) & (time < 5.8)
     time, flux = time[~gap], flux[~gap]

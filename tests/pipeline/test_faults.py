@@ -8,10 +8,12 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,11 @@ from tests.helpers import assert_same_tables, version_folder
 SIZE = ["catalog.size=150", "observatories.demo.epochs=30", "executor.batch_size=10"]
 SLOW = [*SIZE, "observatories.demo.wait=0.004"]
 
-# leases that are taken over after two seconds, and time that can be shifted, for runs of these tests alone
+# leases and transactions that are taken over after seconds, and time that can be shifted, for runs of these tests alone
 QUICK = """
 import datetime, os, sys
-from retriever.store import leases
-leases.DEAD_AFTER_SECONDS, leases.HEARTBEAT_SECONDS = 2.0, 0.2
+from retriever.store import connection, leases
+leases.DEAD_AFTER_SECONDS, leases.HEARTBEAT_SECONDS, connection.STALLED_SECONDS = 2.0, 0.2, 5.0
 shift = float(os.environ.get("TEST_SHIFT", "0"))
 if shift:
     real = datetime.datetime
@@ -65,7 +67,7 @@ def segments(folder: Path) -> list[Path]:
 def wait_for_segments(folder: Path, process: subprocess.Popen[str], number: int) -> bool:
     """Wait until a run has written so many segments; says whether it still runs."""
     while len(segments(folder)) < number and process.poll() is None:
-        time.sleep(0.005)
+        time.sleep(0.01)
     return process.poll() is None
 
 
@@ -75,6 +77,25 @@ def children(pid: int) -> list[int]:
         for child in task.read_text().split():
             found += [int(child), *children(int(child))]
     return found
+
+
+def stop(process: subprocess.Popen[str], sqlite: Path) -> None:
+    """Stop a process where it does not hold SQLite's lock, which nobody can take from it."""
+    process.send_signal(signal.SIGSTOP)
+    while sqlite.exists() and is_locked(sqlite):
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+
+
+def is_locked(sqlite: Path) -> bool:
+    with closing(sqlite3.connect(sqlite, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
 
 
 # ---- the faults --------------------------------------------------------------------------------------------------
@@ -113,7 +134,7 @@ def stopped_and_woken(folder: Path, rng: random.Random) -> bool:
     first = start(folder, ["run", *SLOW])
     struck = wait_for_segments(folder, first, rng.randrange(1, 50))
     if struck:
-        first.send_signal(signal.SIGSTOP)
+        stop(first, folder / "outputs" / "retriever.db")
     code, out = finished(start(folder, ["run", *SIZE]))
     assert code == 0, out
     if struck:
@@ -186,9 +207,6 @@ def clock_set_back(folder: Path, rng: random.Random) -> bool:
 
 def database_locked(folder: Path, rng: random.Random) -> bool:
     """Somebody else keeps the database for some seconds; the run waits."""
-    import sqlite3
-    from contextlib import closing
-
     process = start(folder, ["run", *SLOW])
     struck = wait_for_segments(folder, process, rng.randrange(1, 40))
     with closing(sqlite3.connect(folder / "outputs" / "retriever.db", timeout=30, isolation_level=None)) as connection:

@@ -174,7 +174,7 @@ def kill_when(folder: Path, executor: str, batch: int, n_segments: int, delay: f
     held.unlink(missing_ok=True)
     process = start(folder, executor, batch, TEST_HELD=str(held))
     while process.poll() is None and segments(folder) < n_segments and not held.exists():
-        time.sleep(0.005)
+        time.sleep(0.01)
     time.sleep(delay)
     children = descendants(process.pid)
     process.send_signal(signal.SIGKILL)

@@ -105,8 +105,8 @@ def test_units_are_in_the_tables(retriever, stand) -> None:
     assert units["sources"]["ra"] == "deg"
 
 
-def test_nothing_is_done_twice(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_nothing_is_done_twice(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     folder = version_folder(stand / "outputs")
     files = {path: path.stat().st_mtime_ns for path in stand.rglob("*") if path.suffix in (".h5", ".parquet", ".nc")}
     ended = retriever("run", *SMALL)
@@ -115,8 +115,8 @@ def test_nothing_is_done_twice(retriever, stand) -> None:
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
-def test_a_threshold_recomputes_the_search_alone_and_turning_it_back_nothing(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_a_threshold_recomputes_the_search_alone_and_turning_it_back_nothing(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     first = version_folder(stand / "outputs")
     before = tables(first)
     retriever("run", *SMALL, "finder.snr_threshold=7")
@@ -154,8 +154,8 @@ def test_batches_executors_and_parts_give_the_same_tables(retriever, stand) -> N
     assert sum(s["computed"]["download"] for s in summaries(three)) == 30
 
 
-def test_a_deleted_file_is_made_again_and_nothing_else(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_a_deleted_file_is_made_again_and_nothing_else(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     folder = version_folder(stand / "outputs")
     before = tables(folder)
     for pattern, stage in (
@@ -173,8 +173,8 @@ def test_a_deleted_file_is_made_again_and_nothing_else(retriever, stand) -> None
             pd.testing.assert_frame_equal(frame, before[name])
 
 
-def test_a_truncated_file_is_made_again(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_a_truncated_file_is_made_again(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     victim = sorted(stand.glob("data/**/*.h5"))[0]
     whole = victim.read_bytes()
     victim.write_bytes(whole[:1000])
@@ -199,8 +199,8 @@ def test_an_altered_file_is_never_read_in_silence(retriever, stand) -> None:
 
 
 @pytest.mark.parametrize("name", ["version.json", "products.parquet", "config.yaml", "detections.parquet"])
-def test_a_damaged_or_missing_file_of_a_version_folder_is_made_again(retriever, stand, name: str) -> None:
-    retriever("run", *SMALL)
+def test_a_damaged_or_missing_file_of_a_version_folder_is_made_again(made_once, retriever, stand, name: str) -> None:
+    made_once(SMALL)
     folder = version_folder(stand / "outputs")
     before = tables(folder)
     for damage in ("{junk", None):
@@ -216,8 +216,8 @@ def test_a_damaged_or_missing_file_of_a_version_folder_is_made_again(retriever, 
                 pd.testing.assert_frame_equal(frame, before[table])
 
 
-def test_the_database_can_be_lost(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_the_database_can_be_lost(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     folder = version_folder(stand / "outputs")
     before = tables(folder)
     for path in stand.glob("outputs/retriever.db*"):
@@ -228,8 +228,8 @@ def test_the_database_can_be_lost(retriever, stand) -> None:
         pd.testing.assert_frame_equal(frame, before[name])
 
 
-def test_raw_data_is_shared_by_projects_and_outputs(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_raw_data_is_shared_by_projects_and_outputs(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     retriever("run", *SMALL, "project.name=other", "paths.outputs=elsewhere")
     assert computed(version_folder(stand / "elsewhere", "OTHER")) == {
         "download": 0,
@@ -239,15 +239,15 @@ def test_raw_data_is_shared_by_projects_and_outputs(retriever, stand) -> None:
     }
 
 
-def test_new_sources_alone_are_done(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_new_sources_alone_are_done(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     retriever("run", *SMALL, "catalog.size=40")
     (second,) = [path for path in stand.glob("outputs/DEMO_*") if len(tables(path)["sources"]) == 40]
     assert computed(second) == dict.fromkeys(nothing(), 10)
 
 
-def test_adding_a_survey_recomputes_nothing(retriever, stand) -> None:
-    retriever("run", *SMALL)
+def test_adding_a_survey_recomputes_nothing(made_once, retriever, stand) -> None:
+    made_once(SMALL)
     first = version_folder(stand / "outputs")
     (stand / "lcs").mkdir()
     (stand / "lcs" / "random_000001.csv").write_text("mjd,mag,magerr,filter\n1,17,0.1,r\n2,17.1,0.1,r\n")

@@ -9,7 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select
 
+from retriever.errors import StoreError
+from retriever.store import connection, models
+from retriever.store.database import Database
 from tests.helpers import assert_same_tables, last_summary, version_folder
 
 SECRET = "-".join(("a", "secret", "word"))  # in pieces: versions keep a patch of what is not committed, this file in it
@@ -63,6 +67,20 @@ def test_tables_are_those_of_sqlite_and_all_commands_work(retriever, stand, on_p
     assert retriever("verify").code == 0
     assert retriever("run", *SMALL, "run.retry=false").code == 3
     assert last_summary(folder)["computed"]["reduce"] == 0
+
+
+def test_a_writer_that_stands_still_gives_way_and_writes_nothing(stand, postgres, monkeypatch) -> None:
+    """A stopped process would hold the lock of all writers for as long as it is stopped."""
+    monkeypatch.setattr(connection, "STALLED_SECONDS", 0.5)
+    with Database(postgres, stand) as stopped, Database(postgres, stand) as other:
+        with pytest.raises(StoreError, match="nothing was changed"), stopped.writing() as standing:
+            standing.execute(insert(models.Meta), {"key": "mine", "value": "1"})
+            with other.writing() as going:
+                going.execute(insert(models.Meta), {"key": "theirs", "value": "2"})
+        with other.reading() as reader:
+            assert reader.scalars(select(models.Meta.key)).all() == ["schema", "theirs"]
+        with stopped.writing() as woken:
+            woken.execute(insert(models.Meta), {"key": "mine", "value": "1"})
 
 
 @pytest.mark.slow
