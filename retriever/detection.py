@@ -63,6 +63,41 @@ class Detection:
         "", "noise of an epoch of the light curve: its robust scatter or median error, whichever is larger", default=NAN
     )
 
+    @classmethod
+    def of(cls, lightcurve: Lightcurve, *, first: int, peak: int, last: int, snr: float, **others: Any) -> "Detection":
+        """A detection in a light curve, with what follows from its epochs; for finders of one's own.
+
+        Parameters
+        ----------
+        lightcurve
+            Where it was found.
+        first, peak, last
+            Indices of its first, highest and last epoch.
+        snr
+            Its significance in standard deviations, negative for a dip.
+        others
+            Further columns, such as `width` in days.
+
+        Examples
+        --------
+        >>> lc = Lightcurve.from_columns(band="r", time=np.arange(5.0), flux=np.array([3.0, 3, 9, 5, 3]),
+        ...                              flux_err=np.ones(5), mag=np.full(5, 20.0), mag_err=np.ones(5))
+        >>> found = Detection.of(lc, first=2, peak=2, last=3, snr=6.0)
+        >>> found.time_peak, found.n_epochs, found.amplitude
+        (2.0, 2, 6.0)
+        """
+        time = lightcurve.time
+        derived: dict[str, Any] = {
+            "dmag": float(lightcurve.mag[peak] - lightcurve.mag_moments[0]),
+            "amplitude": float(lightcurve.flux[peak] - lightcurve.flux_moments[0]),
+            "n_epochs": int(np.count_nonzero(lightcurve.usable[first : last + 1])),
+        }
+        return cls(
+            lightcurve=lightcurve.number, first=int(first), peak=int(peak), last=int(last), snr=float(snr),
+            time_first=float(time[first]), time_peak=float(time[peak]), time_last=float(time[last]),
+            **{**derived, **others},
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:

@@ -32,6 +32,7 @@ def test_the_wheel_runs_the_demo_from_another_folder(tmp_path: Path) -> None:
     stand = tmp_path / "elsewhere"
     stand.mkdir()
     for words in (
+        ["init", "my_search"],
         ["run", "catalog.size=20"],
         ["run", "catalog.size=20", "executor=processes"],
         ["run", "catalog=white_dwarfs_sample"],
@@ -48,3 +49,8 @@ def test_the_wheel_runs_the_demo_from_another_folder(tmp_path: Path) -> None:
         assert told.returncode == 0, told.stdout + told.stderr
         assert str(site) in told.stdout
     assert len(list(stand.glob("outputs/DEMO_*"))) == 2
+    made = {str(path.relative_to(stand / "my_search")) for path in stand.glob("my_search/**/*") if path.is_file()}
+    assert made == {
+        ".gitignore", "README.md", "bursts.py", "catalogs/targets.csv", "conf/catalog/mine.yaml",
+        "conf/finder/mine.yaml", "conf/project.yaml",
+    }  # fmt: skip

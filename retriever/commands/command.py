@@ -121,8 +121,18 @@ def _declare_config(parser: Parser) -> None:
     parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the config")
     config = parser.add_argument_group("config")
     config.add_argument("-m", "--multirun", action="store_true", help="sweep over keys with several values")
-    config.add_argument("-cd", "--config-dir", metavar="FOLDER", help="folder with config groups of your own")
-    config.add_argument("-cn", "--config-name", metavar="NAME", default="config", help="the primary config file")
+    config.add_argument(
+        "-cd",
+        "--config-dir",
+        metavar="FOLDER",
+        help="folder with config groups of your own (default: conf, where it has project.yaml)",
+    )
+    config.add_argument(
+        "-cn",
+        "--config-name",
+        metavar="NAME",
+        help="the primary config file (default: config, or project where the config folder has it)",
+    )
     config.add_argument("-c", "--cfg", choices=["job", "hydra", "all"], help="print the config, and do nothing else")
     config.add_argument("-p", "--package", metavar="KEY", help="print only this part of the config (with --cfg)")
     config.add_argument("--resolve", action="store_true", help="print values in place of interpolations (with --cfg)")

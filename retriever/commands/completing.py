@@ -58,7 +58,7 @@ def _versions(words: Words) -> list[str]:
 def _request(words: Words) -> ConfigRequest:
     from retriever.composition.request import ConfigRequest
 
-    return ConfigRequest(config_dir=getattr(words, "config_dir", None))
+    return ConfigRequest.here((), getattr(words, "config_dir", None), getattr(words, "config_name", None))
 
 
 def _choices(prefix: str, words: Words) -> list[str]:

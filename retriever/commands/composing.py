@@ -119,7 +119,7 @@ def _options(words: Words) -> int:
     from retriever.pipeline.settings import Paths, RunSettings
 
     sys.path.insert(0, str(Path.cwd()))
-    folders, settings = ConfigRequest(config_dir=words.config_dir).folders, {"run": RunSettings, "paths": Paths}
+    folders, settings = ConfigRequest.here(config_dir=words.config_dir).folders, {"run": RunSettings, "paths": Paths}
     group, _, name = words.choice.partition("=")
     if words.markdown:
         print(options_page(folders, settings), end="")

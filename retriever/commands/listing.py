@@ -7,10 +7,12 @@ from retriever.commands.composing import COMPOSING
 from retriever.commands.looking import LOOKING
 from retriever.commands.maintenance import MAINTENANCE
 from retriever.commands.running import RUNNING
+from retriever.commands.starting import STARTING
 
 __all__ = ["COMMANDS"]
 
 COMMANDS: dict[str, Command] = {
-    command.name: command for command in (*RUNNING, *COMPOSING, *LOOKING, *BROWSING, *MAINTENANCE, *COMPLETING)
+    command.name: command
+    for command in (*STARTING, *RUNNING, *COMPOSING, *LOOKING, *BROWSING, *MAINTENANCE, *COMPLETING)
 }
 """Commands by their names, in the order of ``retriever --help``."""

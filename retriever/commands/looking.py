@@ -54,6 +54,13 @@ def _compare(words: Words) -> int:
     versions = find_versions(words.versions, words.outputs)
     if len(versions) < 2:
         raise ConfigError("compare takes two versions or more")
+    if words.html:
+        from retriever.pages.comparison import write_comparison
+
+        path = write_comparison(versions, Path(words.html).absolute())
+        written = {"versions": [version.name for version in versions], "file": str(path)}
+        print_result(words, written, lambda result: str(result["file"]))
+        return 0
     if len(versions) == 2:
         print_result(words, compare.compare_two(*versions), compare.compare_text)
     else:
@@ -178,6 +185,7 @@ def _show_words(parser: Parser) -> None:
 
 def _compare_words(parser: Parser) -> None:
     parser.add_argument("versions", nargs="+", help="folders, names, beginnings of names or hashes, or 'NAME_*'")
+    parser.add_argument("--html", metavar="FILE", default="", help="write a page with plots into this file instead")
 
 
 def _version_words(parser: Parser) -> None:
@@ -236,7 +244,7 @@ LOOKING = (
     Command(
         name="compare",
         help="say what differs between versions, from their folders alone",
-        example="compare DEMO_79ed DEMO_26ac\ncompare 'DEMO_*'",
+        example="compare DEMO_79ed DEMO_26ac\ncompare 'DEMO_*' --html compare.html",
         work=_compare,
         declare=_compare_words,
     ),

@@ -54,9 +54,7 @@ def _request(words: Words) -> ConfigRequest:
             raise ConfigError(
                 f"{key} holds a password, and configs are written down; set RETRIEVER_DATABASE in the environment"
             )
-    request = ConfigRequest(
-        overrides=tuple(words.overrides), config_dir=words.config_dir, config_name=words.config_name
-    )
+    request = ConfigRequest.here(words.overrides, words.config_dir, words.config_name)
     for path, name in shadowed(request):
         print(
             f"retriever: {path} is not used, because retriever has a config file {name} too; give yours another name",

@@ -45,7 +45,7 @@ def compose_from_python(
     'retriever.finders.peak.PeakFinder'
     """
     words, values = list(overrides), {}
-    known = choices(ConfigRequest(config_dir=config_dir).folders)
+    known = choices(ConfigRequest.here(config_dir=config_dir).folders)
     for group, given in groups.items():
         if group == "catalog":
             chosen, given = _catalog(given, known["catalog"])
@@ -56,7 +56,7 @@ def compose_from_python(
             words.append(f"{group}=[{','.join(given)}]")
         elif given is not None:
             values[group] = given
-    config = compose(ConfigRequest(overrides=tuple(words), config_dir=config_dir))
+    config = compose(ConfigRequest.here(words, config_dir))
     for group, given in values.items():
         if group not in config:
             raise ConfigError(f"the config has no {group!r}{nearest(group, [str(key) for key in config])}")

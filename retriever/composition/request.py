@@ -26,6 +26,8 @@ __all__ = [
     "values_of",
 ]
 
+_PROJECT = "project"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigRequest:
@@ -55,6 +57,22 @@ class ConfigRequest:
             raise ConfigError(
                 f"--config-dir {self.config_dir} is not a folder; give the folder that holds your config groups"
             )
+
+    @classmethod
+    def here(
+        cls, overrides: Sequence[str] = (), config_dir: str | None = None, config_name: str | None = None
+    ) -> ConfigRequest:
+        """A request as it is typed in the working folder.
+
+        Where that has a file ``conf/project.yaml``, ``conf`` is the config folder; a ``project.yaml`` in the config
+        folder is the primary config. What is given counts more.
+        """
+        if config_dir is None and Path("conf", f"{_PROJECT}.yaml").is_file():
+            config_dir = "conf"
+        if config_name is None:
+            has_project = config_dir is not None and Path(config_dir, f"{_PROJECT}.yaml").is_file()
+            config_name = _PROJECT if has_project else "config"
+        return cls(overrides=tuple(overrides), config_dir=config_dir, config_name=config_name)
 
     @property
     def folders(self) -> tuple[Path, ...]:
