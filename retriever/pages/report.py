@@ -1,7 +1,6 @@
 """The report of a version: one HTML file that needs nothing else."""
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from retriever.errors import ConfigError, DataError, RetrieverError, StoreError
 from retriever.lightcurve import Lightcurve
 from retriever.pages.figures import image
 from retriever.pages.references import reference_of
-from retriever.pages.words import number, shorter
+from retriever.pages.writing import write_page
 from retriever.plots import (
     plot_completeness,
     plot_event,
@@ -63,25 +62,9 @@ def write_report(version: "Version", path: Path | None = None, *, best: int = 8)
     StoreError
         When the version has no tables, or the file cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     if not version.has_tables:
         raise StoreError(f"{version.name} has no tables yet; run it to its end first")
-    environment = Environment(
-        loader=PackageLoader("retriever.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"number": number, "shorter": shorter}
-    page = environment.get_template("report.html").render(**_content(version, best))
-    target = version.folder / REPORT if path is None else path
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {target}: {error.strerror or error}; choose another file") from error
-    return target
+    return write_page("report.html", _content(version, best), version.folder / REPORT if path is None else path)
 
 
 def report_after_run(summary: "RunSummary", data: Path) -> str:

@@ -5,21 +5,25 @@ from typing import TYPE_CHECKING
 __all__ = [
     "plot_completeness",
     "plot_completeness_map",
+    "plot_completeness_of_versions",
     "plot_event",
     "plot_folded",
     "plot_funnel",
     "plot_lightcurve",
     "plot_periodogram",
     "plot_scores",
+    "plot_scores_of_versions",
     "plot_sky",
     "plot_sweep",
     "plot_thresholds",
+    "plot_thresholds_of_versions",
 ]
 
 _MODULES = {
     "curves": ("plot_event", "plot_folded", "plot_lightcurve", "plot_periodogram"),
     "catalog": ("plot_funnel", "plot_sky"),
     "results": ("plot_completeness", "plot_completeness_map", "plot_scores", "plot_sweep", "plot_thresholds"),
+    "versions": ("plot_completeness_of_versions", "plot_scores_of_versions", "plot_thresholds_of_versions"),
 }
 
 if TYPE_CHECKING:
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
         plot_scores,
         plot_sweep,
         plot_thresholds,
+    )
+    from retriever.plots.versions import (
+        plot_completeness_of_versions,
+        plot_scores_of_versions,
+        plot_thresholds_of_versions,
     )
 else:
 

@@ -8,12 +8,19 @@ import numpy as np
 
 from retriever.arrays import Array
 from retriever.errors import DataError
-from retriever.plots.style import ACCENT, BAD, MUTED, axes_or_new, legend, plain_log
+from retriever.plots.style import ACCENT, BAD, MUTED, axes_or_new, legend, middles, plain_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_completeness", "plot_completeness_map", "plot_scores", "plot_sweep", "plot_thresholds"]
+__all__ = [
+    "QUANTITY_NAMES",
+    "plot_completeness",
+    "plot_completeness_map",
+    "plot_scores",
+    "plot_sweep",
+    "plot_thresholds",
+]
 
 Columns = Mapping[str, Any]
 """Columns by name, such as a DataFrame."""
@@ -77,24 +84,29 @@ def plot_completeness(table: Columns, ax: "Axes | None" = None, *, quantity: str
     """
     rows = _rows(table, quantity)
     ax = axes_or_new(ax, figsize=(6, 3.5))
-    middle = np.sqrt(rows["from"] * rows["to"])
+    middle = middles(rows["from"], rows["to"])
+    edges = np.append(np.maximum(rows["from"], rows["to"] / 30), rows["to"][-1])
     known = np.isfinite(rows["completeness"])
     for key, color, label in (("completeness", _BLUE, "of observed events"), ("efficiency", MUTED, "of all events")):
-        ax.stairs(np.nan_to_num(rows[key]), np.append(rows["from"], rows["to"][-1]), color=color, label=label,
-                  baseline=None, lw=1.2)  # fmt: skip
+        ax.stairs(np.nan_to_num(rows[key]), edges, color=color, label=label, baseline=None, lw=1.2)
     value = rows["completeness"][known]
     errors = np.clip([value - rows["low"][known], rows["high"][known] - value], 0.0, None)
     ax.errorbar(middle[known], value, errors, fmt="o", ms=4, color=_BLUE, capsize=2)
     plain_log(ax, "x")
     ax.set_ylim(-0.03, 1.03)
-    unit = str(rows["unit"][0])
-    ax.set_xlabel(f"{_NAMES.get(quantity, quantity)}{f' ({unit})' if unit not in ('', '1') else ''}")
+    ax.set_xlabel(QUANTITY_NAMES.get(quantity, quantity))
     ax.set_ylabel("completeness")
     legend(ax, loc="lower right")
     return ax
 
 
-_NAMES = {"snr": "S/N of an epoch", "total_snr": "S/N of all epochs together", "amplitude": "relative amplitude"}
+QUANTITY_NAMES = {
+    "snr": "S/N of an epoch",
+    "total_snr": "S/N of all epochs together",
+    "amplitude": "relative amplitude",
+    "width": "width (d)",
+    "period": "period (d)",
+}
 
 
 def plot_completeness_map(bins: Sequence[Mapping[str, float]], by: Sequence[str], ax: "Axes | None" = None) -> "Axes":
@@ -127,8 +139,8 @@ def plot_completeness_map(bins: Sequence[Mapping[str, float]], by: Sequence[str]
     mesh = ax.pcolormesh(*edges, cells, vmin=0.0, vmax=1.0, cmap="viridis")
     ax.figure.colorbar(mesh, ax=ax, label="completeness")
     plain_log(ax, "x", "y")
-    ax.set_xlabel(_NAMES.get(by[0], by[0]))
-    ax.set_ylabel(_NAMES.get(by[1], by[1]))
+    ax.set_xlabel(QUANTITY_NAMES.get(by[0], by[0]))
+    ax.set_ylabel(QUANTITY_NAMES.get(by[1], by[1]))
     return ax
 
 
@@ -195,5 +207,5 @@ def _rows(table: Columns, quantity: str) -> dict[str, Array]:
     if not chosen.any():
         known = sorted(set(np.asarray(table["quantity"]).astype(str).tolist()))
         raise DataError(f"no injected event has a {quantity} (known: {', '.join(known) or 'none'})")
-    names = ("from", "to", "completeness", "low", "high", "efficiency", "unit")
+    names = ("from", "to", "completeness", "low", "high", "efficiency")
     return {name: np.asarray(table[name])[chosen] for name in names}

@@ -3,10 +3,14 @@
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from retriever.arrays import Floats
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ACCENT", "BAD", "MUTED", "axes_or_new", "band_color", "legend", "plain_log", "time_label"]
+__all__ = ["ACCENT", "BAD", "MUTED", "axes_or_new", "band_color", "legend", "middles", "plain_log", "time_label"]
 
 ACCENT, MUTED, BAD = "#c2410c", "#64748b", "#9f1239"
 
@@ -66,6 +70,17 @@ def legend(ax: "Axes", **words: Any) -> None:
     if first:
         ordered = list(dict.fromkeys(labels))
         ax.legend([first[label] for label in ordered], ordered, frameon=False, fontsize="small", **words)
+
+
+def middles(low: Floats, high: Floats) -> Floats:
+    """Where bins that are even in the logarithm are drawn; the first one may begin next to zero.
+
+    Examples
+    --------
+    >>> middles(np.array([1e-20, 4.0]), np.array([4.0, 9.0])).round(2).tolist()
+    [0.73, 6.0]
+    """
+    return np.sqrt(np.maximum(low, high / 30) * high)
 
 
 def plain_log(ax: "Axes", *which: str) -> None:

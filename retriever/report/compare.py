@@ -20,7 +20,15 @@ from retriever.report.verdicts import counts_of_verdicts, read_verdicts, verdict
 from retriever.report.versions import VersionFolder
 from retriever.schema import Columns
 
-__all__ = ["AMPLITUDES", "compare_many", "compare_text", "compare_two", "many_text", "recovered_by_amplitude"]
+__all__ = [
+    "AMPLITUDES",
+    "compare_many",
+    "compare_text",
+    "compare_two",
+    "detections_of_one",
+    "many_text",
+    "recovered_by_amplitude",
+]
 
 AMPLITUDES = np.array([0.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, np.inf])
 """Edges of the bins of injected amplitude, in S/N."""
@@ -60,7 +68,7 @@ def compare_two(first: VersionFolder, second: VersionFolder) -> dict[str, object
         },
         "detections": _detections(first, second),
         "injections": _injections([first, second]),
-        "search": compare_searches(first, second),
+        "search": compare_searches([first, second]),
         "histograms": _histograms(first, second),
     }
 
@@ -199,11 +207,8 @@ def _events(first: VersionFolder, second: VersionFolder, table: str) -> dict[str
 
 def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, object]:
     """Detections of the same source that overlap in time, and those that only one version has."""
-    columns = ["source", "observatory", "time_first", "time_last", "period", "snr"]
-    a, b = (version.table("detections", columns) for version in (first, second))
-    of_a, of_b = all_pairs(*row_ids([a, b], ["source", "observatory"]))
-    overlap = (a["time_first"][of_a] <= b["time_last"][of_b]) & (b["time_first"][of_b] <= a["time_last"][of_a])
-    of_a, of_b = of_a[overlap], of_b[overlap]
+    a, b = (version.table("detections", _OF_DETECTIONS) for version in (first, second))
+    of_a, of_b = _overlapping(a, b)
     alone_a, alone_b = (np.setdiff1d(np.arange(len(t["snr"])), of_t) for t, of_t in ((a, of_a), (b, of_b)))
     change = np.abs(b["snr"][of_b]) - np.abs(a["snr"][of_a])
     change = change[np.isfinite(change)]
@@ -219,6 +224,37 @@ def _detections(first: VersionFolder, second: VersionFolder) -> dict[str, object
             "largest": float(change[np.argmax(np.abs(change))]) if change.size else None,
         },
     }
+
+
+_OF_DETECTIONS = (
+    "source",
+    "observatory",
+    "lightcurve",
+    "peak",
+    "time_first",
+    "time_peak",
+    "time_last",
+    "period",
+    "snr",
+)
+
+
+def _overlapping(a: Columns, b: Columns) -> tuple[Rows, Rows]:
+    """Pairs of rows of detections of one source that overlap in time."""
+    of_a, of_b = all_pairs(*row_ids([a, b], ["source", "observatory"]))
+    overlap = (a["time_first"][of_a] <= b["time_last"][of_b]) & (b["time_first"][of_b] <= a["time_last"][of_a])
+    return of_a[overlap], of_b[overlap]
+
+
+def detections_of_one(first: VersionFolder, second: VersionFolder) -> tuple[Columns, Columns]:
+    """Detections that only the first version has, and those that only the second has, strongest first."""
+    tables = [version.table("detections", _OF_DETECTIONS) for version in (first, second)]
+    alone = []
+    for table, matched in zip(tables, _overlapping(*tables), strict=True):
+        rows = np.setdiff1d(np.arange(len(table["snr"])), matched)
+        rows = rows[np.argsort(-np.nan_to_num(np.abs(table["snr"][rows])), kind="stable")]
+        alone.append({name: values[rows] for name, values in table.items()})
+    return alone[0], alone[1]
 
 
 def _verdicts(version: VersionFolder, detections: Columns, rows: Rows) -> dict[str, int]:

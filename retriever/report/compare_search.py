@@ -23,18 +23,17 @@ _IN_BINS = ("observed", "recovered", "completeness", "low", "high", "detections"
 _AT_THRESHOLDS = ("detections", "purity_flipped", "purity_shuffled", "completeness", "low", "high")
 
 
-def compare_searches(first: VersionFolder, second: VersionFolder) -> dict[str, Any]:
-    """Completeness, rates, purity and searched time of two versions side by side.
+def compare_searches(versions: Sequence[VersionFolder]) -> dict[str, Any]:
+    """Completeness, rates, purity and searched time of versions side by side.
 
     Returns
     -------
     dict
-        `source_days`, of both; `completeness`: for each quantity bins with the limits `from` and `to`, and what
-        `retriever.report.completeness.rates_by` gives for both; `thresholds`: rows with `threshold`, and what
-        `thresholds_of` gives for both. Numbers that are not defined are None. Empty for versions that were made before
+        `source_days`, of each; `completeness`: for each quantity bins with the limits `from` and `to`, and what
+        `retriever.report.completeness.rates_by` gives for each version; `thresholds`: rows with `threshold`, and what
+        `thresholds_of` gives for each. Numbers that are not defined are None. Empty for versions that were made before
         completeness was.
     """
-    versions = (first, second)
     try:
         results = [SearchResults.read(version) for version in versions]
         tables = [
@@ -42,7 +41,7 @@ def compare_searches(first: VersionFolder, second: VersionFolder) -> dict[str, A
             for version, own in zip(versions, results, strict=True)
         ]
     except (StoreError, KeyError):  # tables, or columns of tables, that earlier versions do not have
-        return {"source_days": [None, None], "completeness": {}, "thresholds": []}
+        return {"source_days": [None] * len(versions), "completeness": {}, "thresholds": []}
     return {
         "source_days": [own.source_days for own in results],
         "completeness": {
@@ -50,7 +49,7 @@ def compare_searches(first: VersionFolder, second: VersionFolder) -> dict[str, A
         },
         "thresholds": [
             {"threshold": threshold, **_side_by_side(_AT_THRESHOLDS, [table[threshold] for table in tables])}
-            for threshold in sorted(tables[0].keys() & tables[1].keys())
+            for threshold in sorted(set.intersection(*(set(table) for table in tables)))
         ],
     }  # fmt: skip
 

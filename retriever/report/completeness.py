@@ -295,7 +295,11 @@ def _keys(source: Array, observatory: Array, number: Array) -> Array:
 
 
 def even_edges(values: Floats, bins: int = _BINS) -> Floats:
-    """Edges of bins that are even in the logarithm and hold all values; none where there are no values."""
+    """Edges of bins that are even in the logarithm and hold all values; none where there are no values.
+
+    Values below a thousandth of the largest, such as the S/N of events of which next to nothing was exposed, are all in
+    the first bin.
+    """
     values = np.abs(values[np.isfinite(values)])
     values = values[values > 0]
     if not values.size:
@@ -303,7 +307,7 @@ def even_edges(values: Floats, bins: int = _BINS) -> Floats:
     low, high = values.min(), values.max()
     if low == high:
         return np.array([low, np.nextafter(high, np.inf)])
-    edges = np.geomspace(low, high, bins + 1)
+    edges = np.geomspace(max(low, high / 1000), high, bins + 1)
     edges[0], edges[-1] = low, np.nextafter(high, np.inf)
     return edges
 

@@ -13,6 +13,7 @@ from retriever.errors import ConfigError
 from retriever.report.completeness import (
     SearchResults,
     completeness_by,
+    even_edges,
     poisson_interval,
     rates_by,
     searched_days,
@@ -233,3 +234,11 @@ def test_the_same_events_in_two_surveys_count_once(retriever, stand: Path) -> No
     joined = pd.read_parquet(folder / "events.parquet")
     inside = joined[(joined.time_peak >= 58200) & (joined.time_peak <= 59200)]
     assert len(results.detections["snr"]) == len(inside) > 0
+
+
+def test_bins_are_even_and_next_to_nothing_is_in_the_first() -> None:
+    edges = even_edges(np.array([-1.0, 64.0, 8.0, np.nan, 0.0]), 2)
+    np.testing.assert_allclose(edges, [1.0, 8.0, 64.0])
+    edges = even_edges(np.array([1e-18, 3.0, 1000.0]), 3)
+    np.testing.assert_allclose(edges, [1e-18, 10.0, 100.0, 1000.0])
+    assert edges[-1] > 1000.0 and edges[0] == 1e-18
