@@ -169,7 +169,7 @@ def test_completeness_is_that_of_the_tables(version: Version) -> None:
     assert single.by == ("snr",) and single.plot(Figure().subplots()).get_ylabel() == "completeness"
     both = version.completeness("snr", "width", bins=2)
     assert both.table["injected"].sum() == single.table["injected"].sum()
-    assert both.plot(Figure().subplots()).get_ylabel() == "width"
+    assert both.plot(Figure().subplots()).get_ylabel() == "width (d)"
     assert "<table" in both._repr_html_()
     with pytest.raises(ConfigError, match="no quantity 'colour'"):
         version.completeness("colour")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retriever.api.candidates import Candidates
     from retriever.api.completeness import Completeness
     from retriever.config import Config
+    from retriever.exports.skyportal import SkyPortal
 
 __all__ = ["Version"]
 
@@ -86,6 +87,11 @@ class Version:
         return load_frozen(self.folder / "config.yaml")
 
     @property
+    def surveys(self) -> Mapping[str, str]:
+        """Name of the survey of each observatory of the config."""
+        return self._folder.surveys
+
+    @property
     def has_tables(self) -> bool:
         """Whether a run has written its tables."""
         return self._folder.has_tables
@@ -117,11 +123,12 @@ class Version:
         tables: Sequence[str] = (),
         sources: Sequence[str] | None = None,
         level: str = "processed",
+        skyportal: "SkyPortal | None" = None,
     ) -> list[Path]:
         """Write the version in a format of other tools; see `retriever.exports.export.export`."""
         from retriever.exports.export import export
 
-        return export(self, Path(target), kind, tables=tables, sources=sources, level=level)
+        return export(self, Path(target), kind, tables=tables, sources=sources, level=level, skyportal=skyportal)
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from retriever.commands.browsing import BROWSING
 from retriever.commands.command import Command
 from retriever.commands.completing import COMPLETING
 from retriever.commands.composing import COMPOSING
+from retriever.commands.exporting import EXPORTING
 from retriever.commands.looking import LOOKING
 from retriever.commands.maintenance import MAINTENANCE
 from retriever.commands.running import RUNNING
@@ -13,6 +14,6 @@ __all__ = ["COMMANDS"]
 
 COMMANDS: dict[str, Command] = {
     command.name: command
-    for command in (*STARTING, *RUNNING, *COMPOSING, *LOOKING, *BROWSING, *MAINTENANCE, *COMPLETING)
+    for command in (*STARTING, *RUNNING, *COMPOSING, *LOOKING, *EXPORTING, *BROWSING, *MAINTENANCE, *COMPLETING)
 }
 """Commands by their names, in the order of ``retriever --help``."""

@@ -149,23 +149,6 @@ def _report(words: Words) -> int:
     return 0
 
 
-def _export(words: Words) -> int:
-    from retriever.api.version import Version
-    from retriever.commands.progress import progress
-    from retriever.exports.export import export
-    from retriever.report.versions import find_version
-
-    version = Version(find_version(words.version, words.outputs), words.data)
-    with progress("exporting", "tables or sources") as report:
-        files = export(
-            version, Path(words.target).absolute(), words.format, tables=words.table, sources=words.source or None,
-            level=words.level, progress=report,
-        )  # fmt: skip
-    print_result(words, {"version": version.name, "files": [str(file) for file in files]},
-                 lambda result: "\n".join(result["files"]))  # fmt: skip
-    return 0
-
-
 # ---- words -------------------------------------------------------------------------------------------------------
 
 
@@ -205,15 +188,6 @@ def _report_words(parser: Parser) -> None:
     _version_words(parser)
     parser.add_argument("--file", default="", help="the file to write (default: report.html in the version's folder)")
     parser.add_argument("--best", type=int, default=8, help="detections to show with light curves (default 8)")
-
-
-def _export_words(parser: Parser) -> None:
-    _version_words(parser)
-    parser.add_argument("target", help="the file to write; a folder for several tables")
-    parser.add_argument("--format", required=True, help="csv, ecsv, fits, votable; parquet (light curves); prov")
-    parser.add_argument("--table", action="append", default=[], help="only this table; may be given several times")
-    parser.add_argument("--source", action="append", default=[], help="only light curves of this source; likewise")
-    parser.add_argument("--level", default="processed", help="of light curves (default processed)")
 
 
 def _simulated_words(parser: Parser) -> None:
@@ -268,14 +242,6 @@ LOOKING = (
         example="report DEMO_79ed\nreport DEMO_79ed --file demo.html --best 30",
         work=_report,
         declare=_report_words,
-    ),
-    Command(
-        name="export",
-        help="write tables, light curves or the provenance of a version for other tools",
-        example="export DEMO_79ed detections.vot --format votable --table detections\n"
-        "export DEMO_79ed lightcurves.parquet --format parquet --level reduced\nexport DEMO_79ed tables --format csv",
-        work=_export,
-        declare=_export_words,
     ),
     Command(
         name="simulated",

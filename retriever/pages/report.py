@@ -101,7 +101,7 @@ def _content(version: "Version", best: int) -> dict[str, object]:
         "groups": [(group, _part(parameters, group)) for group in _GROUPS],
         "surveys": [
             (name, _part(parameters, f"observatories.{name}"), reference_of(survey))
-            for name, survey in sorted(_surveys(version).items())
+            for name, survey in sorted(version.surveys.items())
         ],
         "config": _yaml(version),
         "commits": manifest["inputs"]["commits"],
@@ -128,11 +128,6 @@ def _part(parameters: Mapping[str, object], group: str) -> dict[str, object]:
     return {key.removeprefix(f"{group}."): value for key, value in parameters.items() if key.startswith(f"{group}.")}
 
 
-def _surveys(version: "Version") -> dict[str, str]:
-    observatories = version.manifest["inputs"]["observatories"]
-    return {name: str(node.get("fields", {}).get("survey", name)) for name, node in observatories.items()}
-
-
 def _yaml(version: "Version") -> str:
     try:
         return (version.folder / "config.yaml").read_text(encoding="utf-8")
@@ -148,7 +143,7 @@ def _references(version: "Version") -> list[str]:
             cited[str(json.loads(path.read_text(encoding="utf-8")).get("reference", ""))] = None
         except (OSError, ValueError):
             continue
-    cited |= dict.fromkeys(reference_of(survey) for survey in _surveys(version).values())
+    cited |= dict.fromkeys(reference_of(survey) for survey in version.surveys.values())
     return [text for text in cited if text]
 
 

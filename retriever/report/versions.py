@@ -62,6 +62,12 @@ class VersionFolder:
             return datetime.fromtimestamp(0, UTC)
 
     @property
+    def surveys(self) -> dict[str, str]:
+        """Name of the survey of each observatory of the config."""
+        observatories = self.manifest["inputs"]["observatories"]
+        return {name: str(node.get("fields", {}).get("survey", name)) for name, node in observatories.items()}
+
+    @property
     def parameters(self) -> dict[str, object]:
         """Parameters by their addresses in the config."""
         return flat_parameters(self.manifest["inputs"])
