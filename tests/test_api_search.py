@@ -270,3 +270,47 @@ def test_a_version_is_opened_without_matplotlib(version: Version) -> None:
         "print([name for name in ('matplotlib', 'hydra', 'sqlalchemy', 'xarray') if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", text], text=True).strip() == "[]"
+
+
+# ---- partitioned frames ----------------------------------------------------------------------------------------------
+
+
+def test_tables_in_partitions_are_the_tables(version: Version) -> None:
+    pytest.importorskip("dask.dataframe", reason="dask is not installed (pip install 'retriever[nested]')")
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        for name in ("detections", "products", "false_alarms", "lightcurves"):
+            parts = version.to_dask(name)
+            pd.testing.assert_frame_equal(
+                parts.compute().reset_index(drop=True), version.table(name), check_dtype=False, check_column_type=False
+            )
+        some = version.to_dask(columns=["source", "snr"])
+        assert (
+            list(some.columns) == ["source", "snr"] and some.compute()["snr"].sum() == version.detections["snr"].sum()
+        )
+    with pytest.raises(StoreError, match="no table 'detection'"):
+        version.to_dask("detection")
+
+
+def test_nested_light_curves_in_partitions_are_those_of_the_sources(version: Version) -> None:
+    nested_pandas = pytest.importorskip("nested_pandas", reason="nested-pandas is not installed")
+    import dask
+
+    parts = version.to_nested(level="reduced", sources_per_partition=15)
+    assert parts.npartitions == 3
+    with dask.config.set(scheduler="synchronous"):
+        frame = parts.compute()
+        assert isinstance(frame, nested_pandas.NestedFrame) and isinstance(parts.partitions[1].compute(), type(frame))
+        assert frame["name"].tolist() == version.sources["name"].tolist()
+        for name in version.lightcurves["source"][::9]:
+            (lc,) = version.source(name).lightcurves("reduced")
+            (epochs,) = frame[frame["name"] == name]["lightcurve"]
+            np.testing.assert_array_equal(np.asarray(epochs["flux"], float), lc.flux)
+        two = version.to_nested(sources=["random_000007", "random_000003"]).compute()
+        assert two["name"].tolist() == ["random_000007", "random_000003"]
+    for wrong in ({"level": "raw"}, {"level": "cooked"}, {"sources_per_partition": 0}):
+        with pytest.raises(ConfigError):
+            version.to_nested(**wrong)
+    with pytest.raises(StoreError, match="nobody"):
+        version.to_nested(sources=["nobody"])

@@ -40,6 +40,7 @@ PAGES = [
     ROOT / "docs" / "export.md",
     ROOT / "docs" / "browse.md",
     ROOT / "docs" / "options.md",
+    ROOT / "docs" / "coming-from-astroretriever.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -381,6 +382,21 @@ def test_every_command_of_the_page_on_other_tools_runs(retriever, stand) -> None
         ended = retriever(*shlex.split(line.replace("VERSION", "DEMO"))[1:])
         assert ended.code == 0, (line, ended)
         assert all(Path(file).stat().st_size > 0 for file in ended.out.split())
+
+
+def test_what_users_of_astroretriever_look_for_is_there(retriever, stand) -> None:
+    page = ROOT / "docs" / "coming-from-astroretriever.md"
+    pytest.importorskip("tables", reason="tables is not installed (pip install 'retriever[hdf5]')")
+    names: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(block, names)
+    assert len(names["version"].sources) == 5 and len(names["version"].candidates()) > 0
+    shutil.rmtree(stand / "outputs")
+    for line in commands(page):
+        ended = retriever(*shlex.split(line)[1:])
+        assert ended.code == 0, (line, ended)
+    words = set(re.findall(r"`([^`]+)`", page.read_text().split("## A script")[0]))
+    assert {"Project", "RawPhotometry", "VO_DATA", "version_control: true"} <= words
 
 
 def test_every_command_of_the_page_on_browsing_runs(retriever, stand) -> None:

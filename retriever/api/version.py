@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from retriever.api.frames import frame_of
 from retriever.api.segments import Segments
-from retriever.api.source import Product, SourceInVersion
+from retriever.api.source import LEVELS, Product, SourceInVersion
 from retriever.errors import ConfigError, StoreError, nearest
 from retriever.report.source_rows import all_product_rows, name_of_alias, place_in_catalog
 from retriever.report.versions import VersionFolder, declared_defaults
@@ -15,6 +15,7 @@ from retriever.report.versions import VersionFolder, declared_defaults
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+    from dask.dataframe import DataFrame
 
     from retriever.api.candidates import Candidates
     from retriever.api.completeness import Completeness
@@ -165,6 +166,56 @@ class Version:
                 if column not in known:
                     raise StoreError(f"table {name!r} of {self.name} has no column {column!r}{nearest(column, known)}")
             return frame_of(name, file.read(columns=[key for key in columns if key in stored]), list(columns))
+
+    def to_dask(self, name: str = "detections", columns: Sequence[str] | None = None) -> "DataFrame":
+        """A table as a partitioned frame of dask, which is read piece by piece when it is computed.
+
+        Parameters
+        ----------
+        name
+            Name of the table, as in `tables`.
+        columns
+            Columns to read; all where none are named.
+
+        Raises
+        ------
+        ConfigError
+            When dask is not installed.
+        StoreError
+            When there is no such table, or the file is broken.
+        """
+        from retriever.api.partitioned import table_in_parts
+
+        self._refuse_unknown(name)
+        return table_in_parts(self.folder, name, columns)
+
+    def to_nested(
+        self, *, level: str = "processed", sources: Sequence[str] | None = None, sources_per_partition: int = 10_000
+    ) -> "DataFrame":
+        """Light curves as a partitioned frame of dask: a row a source, its epochs nested in the column `lightcurve`.
+
+        Each partition, and the whole when it is computed, is a `nested_pandas.NestedFrame`. Workers read the segments,
+        so that they need the same folders.
+
+        Parameters
+        ----------
+        level
+            Level of the light curves; not "raw".
+        sources
+            Names of the sources; all where none are named.
+        sources_per_partition
+            Number of sources of each partition.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such level, or dask or nested-pandas is not installed.
+        """
+        from retriever.api.partitioned import lightcurves_in_parts
+
+        if level not in LEVELS or level == "raw":
+            raise ConfigError(f"level is {level!r}; what can be nested is {', '.join(LEVELS[1:])}")
+        return lightcurves_in_parts(self, self._segments.data, level, sources, sources_per_partition)
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self.tables:

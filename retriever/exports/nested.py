@@ -9,11 +9,12 @@ import numpy as np
 from retriever.report.arrow import arrow_array
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from retriever.api.version import Version
 
-__all__ = ["NESTED_COLUMNS", "nested_tables", "write_nested"]
+__all__ = ["NESTED_COLUMNS", "nested_table", "nested_tables", "write_nested"]
 
 NESTED_COLUMNS = ("time", "bjd", "flux", "flux_err", "mag", "mag_err", "exptime", "flag", "qflag")
 """Columns of epochs; beside them are `band`, `observatory` and `number` of their light curves."""
@@ -60,24 +61,37 @@ def write_nested(
 
 def nested_tables(version: "Version", level: str, names: Sequence[str] | None = None) -> Iterator["pa.Table"]:
     """Arrow tables of some sources each, as `write_nested` writes them."""
-    import pyarrow as pa
-
     sources = version.sources
     rows = np.arange(len(sources))
     if names is not None:
         row_of = {name: row for row, name in enumerate(sources["name"])}
         rows = np.array([row_of[version.source(name).name] for name in names], np.int64)
-    units = sources.attrs.get("units", {})
     for some_rows in _portions(version, sources["name"].to_numpy(), rows):
-        some = sources.iloc[some_rows]
-        arrays = {name: arrow_array(_values(some[name])) for name in some.columns.drop("digest", errors="ignore")}
-        arrays["lightcurve"] = _epochs(_lightcurves(version, some_rows, level))
-        fields = [
-            pa.field(name, array.type, metadata={"unit": units[name]} if name in units else None)
-            for name, array in arrays.items()
-        ]
-        metadata = {"retriever.version": version.name, "retriever.hash": str(version.manifest["hash"]), "level": level}
-        yield pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, metadata=metadata))
+        yield nested_table(version, some_rows, level, sources)
+
+
+def nested_table(version: "Version", rows: Any, level: str, sources: "pd.DataFrame | None" = None) -> "pa.Table":
+    """An Arrow table of the sources in some rows of the catalog, with their light curves.
+
+    Parameters
+    ----------
+    rows
+        Rows of the catalog, from 0.
+    sources
+        The catalog, where it has been read already.
+    """
+    import pyarrow as pa
+
+    catalog = version.sources if sources is None else sources
+    some, units = catalog.iloc[rows], catalog.attrs.get("units", {})
+    arrays = {name: arrow_array(_values(some[name])) for name in some.columns.drop("digest", errors="ignore")}
+    arrays["lightcurve"] = _epochs(_lightcurves(version, rows, level))
+    fields = [
+        pa.field(name, array.type, metadata={"unit": units[name]} if name in units else None)
+        for name, array in arrays.items()
+    ]
+    metadata = {"retriever.version": version.name, "retriever.hash": str(version.manifest["hash"]), "level": level}
+    return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, metadata=metadata))
 
 
 def _portions(version: "Version", names: Any, rows: Any) -> list[Any]:

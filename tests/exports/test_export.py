@@ -62,7 +62,7 @@ def test_votables_have_descriptors_of_the_standard(version: Version, tmp_path: P
 def test_csv_is_no_formula(version: Version, tmp_path: Path) -> None:
     (path,) = version.export(tmp_path / "detections.csv", "csv", tables=["detections"])
     numbers = version.detections.select_dtypes("number").columns
-    written = pd.read_csv(path, keep_default_na=False, na_values=dict.fromkeys(numbers, [""]))
+    written = pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in numbers})
     pd.testing.assert_frame_equal(written, version.detections, check_dtype=False)
     names = ["=HYPERLINK(1)", "+1", "-1", "@x", "\ttab", "plain", "a=b"]
     write_table("sources", pd.DataFrame({"name": names, "ra": [-1.0] * 7}), tmp_path / "x.csv", "csv")
