@@ -41,6 +41,10 @@ PAGES = [
     ROOT / "docs" / "browse.md",
     ROOT / "docs" / "options.md",
     ROOT / "docs" / "coming-from-astroretriever.md",
+    ROOT / "docs" / "first-search.md",
+    ROOT / "docs" / "concepts.md",
+    ROOT / "docs" / "index.md",
+    ROOT / "docs" / "reference.md",
 ]
 SMALLER = ["catalog.size=20", "observatories.demo.epochs=30"]
 
@@ -397,6 +401,64 @@ def test_what_users_of_astroretriever_look_for_is_there(retriever, stand) -> Non
         assert ended.code == 0, (line, ended)
     words = set(re.findall(r"`([^`]+)`", page.read_text().split("## A script")[0]))
     assert {"Project", "RawPhotometry", "VO_DATA", "version_control: true"} <= words
+
+
+def test_the_first_search_is_as_the_page_says(retriever, stand, monkeypatch) -> None:
+    import matplotlib.pyplot as plt
+
+    page = ROOT / "docs" / "first-search.md"
+    begin, *lines = commands(page)
+    assert retriever(*shlex.split(begin)[1:]).code == 0
+    monkeypatch.chdir(stand / "my_search")
+    for line in lines:
+        if line.endswith("browse"):
+            continue  # tests/browser
+        ended = retriever(*shlex.split(line)[1:])
+        assert ended.code == 0, (line, ended)
+        sys.modules.pop("bursts", None)
+    assert (stand / "my_search" / "compare.html").exists()
+    for block in blocks(page, "python"):
+        exec(block, {})
+    plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["first-search", "completeness"])
+def test_the_notebooks_run(stand, name) -> None:
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (pip install 'retriever[docs]')")
+    import nbformat
+
+    notebook = nbformat.read(ROOT / "docs" / "notebooks" / f"{name}.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are made when the documentation is built"
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(stand)}}).execute()
+    pictures = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    assert len(pictures) >= 2
+
+
+@pytest.mark.slow
+def test_the_documentation_is_built_without_a_warning(tmp_path) -> None:
+    pytest.importorskip("sphinx", reason="Sphinx is not installed (pip install 'retriever[docs]')")
+    site = tmp_path / "site"
+    words = [
+        "-q",
+        "-W",
+        "--keep-going",
+        "-D",
+        "nb_execution_mode=off",
+        "-d",
+        str(tmp_path / "trees"),
+        "docs",
+        str(site),
+    ]
+    built = subprocess.run([sys.executable, "-m", "sphinx", *words], cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"search"}
+    assert all((site / f"{page}.html").exists() for page in pages)
+    index = (site / "index.html").read_text()
+    assert all(f'href="{page}.html"' in index for page in pages - {"index"})
+    assert "Choose a finder" in (site / "searching.html").read_text()
+    assert 'href="searching.html' in (site / "python.html").read_text()
 
 
 def test_every_command_of_the_page_on_browsing_runs(retriever, stand) -> None:
