@@ -39,6 +39,7 @@ from retriever.browser.query import (
     source_rows,
     sources_order,
 )
+from retriever.browser.raw import raw_curves
 from retriever.browser.series import charts
 from retriever.detection import DETECTIONS
 from retriever.errors import ConfigError, DataError, RetrieverError, StoreError
@@ -59,7 +60,7 @@ from retriever.report.versions import VersionFolder, version_names
 
 __all__ = ["make_app"]
 
-_LEVELS = ("processed", "detrended", "reduced")
+_LEVELS = ("processed", "detrended", "reduced", "raw")
 _AROUND = 6
 """Epochs that are listed before and after the peak."""
 
@@ -354,7 +355,10 @@ def _curves(source: SourceInVersion, level: str) -> list[Any]:
     problems: list[RetrieverError] = []
     for name in source.observatories:
         try:
-            found += source.lightcurves(level, observatory=name)
+            if level == "raw":
+                found += raw_curves(source.lightcurves("raw", observatory=name), source.name, name)
+            else:
+                found += source.lightcurves(level, observatory=name)
         except (StoreError, DataError) as error:
             problems.append(error)
     if problems and not found:

@@ -53,13 +53,15 @@ def band_color(band: str) -> str:
 
 
 def time_label(scale: str, reference: str) -> str:
-    """Name of an axis of times that are MJD on some clock.
+    """Name of an axis of times that are MJD on some clock; "" where it is not known which.
 
     Examples
     --------
     >>> time_label("utc", "observer"), time_label("tdb", "barycenter")
     ('MJD (UTC)', 'MJD (barycentric TDB)')
     """
+    if not scale:
+        return "MJD (the survey's own clock)"
     return f"MJD ({_REFERENCES.get(reference, f'{reference} ')}{_SCALES.get(scale, scale.upper())})"
 
 

@@ -159,7 +159,13 @@ def test_light_curves_as_numbers_are_those_of_the_version(client: httpx.Client, 
             np.testing.assert_allclose(values, getattr(lc, name), rtol=1e-5)
         assert chart["usable"] == (~lc.qflag).astype(int).tolist() and chart["every"] == 1
         assert chart["spans"][0]["peak"] == row.time_peak or len(source.detections) > 1
-    assert client.get(f"/versions/{version.name}/sources/{source.row}/lightcurves.json?level=raw").status_code == 404
+    address = f"/versions/{version.name}/sources/{source.row}/lightcurves.json?level="
+    (chart,) = client.get(address + "raw").json()
+    (raw,) = source.lightcurves("raw")
+    np.testing.assert_allclose(chart["x"], raw.columns["mjd"], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(chart["mag"], raw.columns["mag"], rtol=1e-6)
+    assert chart["time"] == "MJD (the survey's own clock)" and chart["magnitudes"]
+    assert client.get(address + "cooked").status_code == 404
 
 
 def test_pages_work_without_scripts_and_load_nothing_from_elsewhere(client: httpx.Client, version) -> None:
