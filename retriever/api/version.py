@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from dask.dataframe import DataFrame
+    from mocpy import MOC
 
     from retriever.api.candidates import Candidates
     from retriever.api.completeness import Completeness
@@ -216,6 +217,23 @@ class Version:
         if level not in LEVELS or level == "raw":
             raise ConfigError(f"level is {level!r}; what can be nested is {', '.join(LEVELS[1:])}")
         return lightcurves_in_parts(self, self._segments.data, level, sources, sources_per_partition)
+
+    def moc(self, order: int = 10) -> "MOC":
+        """The part of the sky that the catalog covers, as a `mocpy.MOC`.
+
+        Parameters
+        ----------
+        order
+            Of the smallest cells: 3.4 arcmin at 10, 0.9 degrees at 6.
+
+        Raises
+        ------
+        ConfigError
+            When mocpy is not installed, or there is no such order.
+        """
+        from retriever.exports.moc import moc_of
+
+        return moc_of(self, order)
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self.tables:

@@ -61,7 +61,7 @@ def _declare(parser: Parser) -> None:
         "--format",
         default="",
         help="of tables: csv, ecsv, fits, votable; of light curves: parquet, hats, lightkurve, hdf5, skyportal, "
-        "skyportal-hdf5; of provenance: prov",
+        "skyportal-hdf5; of the sky that is covered: moc; of provenance: prov",
     )
     parser.add_argument(
         "--layout",

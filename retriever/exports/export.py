@@ -144,6 +144,12 @@ def _provenance(job: _Job, path: Path) -> None:
     path.write_text(json.dumps(provenance(job.version), indent=1) + "\n", encoding="utf-8")
 
 
+def _moc(job: _Job, path: Path) -> None:
+    from retriever.exports.moc import write_moc
+
+    write_moc(job.version, path)
+
+
 def _hdf5(job: _Job, path: Path) -> None:
     from retriever.exports.hdf5 import write_per_source
 
@@ -179,11 +185,12 @@ _WRITERS: dict[str, Callable[[_Job, Path], None]] = {
     "hdf5": _hdf5,
     "skyportal": _skyportal,
     "skyportal-hdf5": _skyportal_hdf5,
+    "moc": _moc,
     "prov": _provenance,
 }
 
 ALL_FORMATS = tuple(_WRITERS)
-"""Formats: of tables; of light curves; and of provenance."""
+"""Formats: of tables; of light curves; of the sky that is covered; and of provenance."""
 
 
 def _clear(path: Path) -> None:

@@ -177,6 +177,41 @@ def test_a_hats_catalog_has_every_source_in_its_pixel(version, tmp_path) -> None
             np.testing.assert_array_equal(np.asarray(epochs["flux"], float), lc.flux)
 
 
+# ---- the sky -----------------------------------------------------------------------------------------------------
+
+
+def test_a_moc_has_the_cells_of_the_sources_and_no_others(version, tmp_path) -> None:
+    mocpy = pytest.importorskip("mocpy", reason="mocpy is not installed (pip install 'retriever[moc]')")
+    import astropy.units as u
+
+    (path,) = version.export(tmp_path / "sky.fits", "moc")
+    moc, sources = mocpy.MOC.load(path, "fits"), version.sources
+    ra, dec = (sources[name].to_numpy() * u.deg for name in ("ra", "dec"))
+    assert moc == version.moc() and moc.max_order == 10
+    assert moc.contains_lonlat(ra, dec).all() and not moc.contains_lonlat(ra, dec + 0.5 * u.deg).any()
+    # 20 cells of order 10, none of them shared
+    assert moc.sky_fraction == pytest.approx(20 / (12 * 4**10))
+    with pytest.raises(ConfigError, match="0 to 29"):
+        version.moc(30)
+
+
+def test_cells_of_a_moc_are_drawn_where_they_are() -> None:
+    mocpy = pytest.importorskip("mocpy", reason="mocpy is not installed (pip install 'retriever[moc]')")
+    import astropy.units as u
+    from matplotlib.figure import Figure
+
+    from retriever.plots import plot_sky
+
+    ra, dec = np.array([20.0, 180.0]), np.array([10.0, 0.0])
+    moc = mocpy.MOC.from_lonlat(ra * u.deg, dec * u.deg, max_norder=3)
+    ax = plot_sky(ra, dec, Figure().add_subplot(projection="aitoff"), moc=moc)
+    cells = [path.vertices.mean(axis=0) for path in ax.collections[0].get_paths()]
+    # a cell of order 3 is 7 degrees wide; that at 180 degrees is drawn at both edges
+    assert len(cells) == 3
+    places = sorted(np.degrees(x) for x, _ in cells)
+    np.testing.assert_allclose(places, [-180.0, -20.0, 180.0], atol=8.0)
+
+
 # ---- names and words -------------------------------------------------------------------------------------------------
 
 
