@@ -1,5 +1,6 @@
 """Sources: what a catalog says of one object, and the table of many."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ from retriever.astrometry import moved
 from retriever.errors import CatalogError, nearest
 from retriever.identity import Digests, digest_bytes, digest_each
 
-__all__ = ["PLACE_ARCSEC", "Source", "SourceTable"]
+__all__ = ["PLACE_ARCSEC", "Source", "SourceTable", "decoded_aliases"]
 
 
 PLACE_ARCSEC = 0.1
@@ -277,3 +278,19 @@ class SourceTable:
     def digest(self) -> str:
         """Digest of the whole catalog, whatever the order of its rows."""
         return digest_bytes(np.sort(self.digests).tobytes())
+
+
+def decoded_aliases(text: str) -> tuple[str, ...]:
+    """Other names of a source, as the table of sources has them.
+
+    Examples
+    --------
+    >>> decoded_aliases('"TIC 1" "a \\\\"b\\\\""')
+    ('TIC 1', 'a "b"')
+    """
+    decoder, at, names = json.JSONDecoder(), 0, []
+    while at < len(text):
+        name, end = decoder.raw_decode(text, at)
+        names.append(str(name))
+        at = end + 1
+    return tuple(names)

@@ -28,10 +28,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The real archives are asked only by those who say so."""
+    """The real archives are asked only by those who say so; each worker begins with its share of the long tests."""
     if "network" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("network")])
         items[:] = [item for item in items if not item.get_closest_marker("network")]
+    n = getattr(config, "workerinput", {}).get("workercount", 1)
+    is_long = [any(item.get_closest_marker(name) for name in ("slow", "faults")) for item in items]
+    groups = [[item for item, long in zip(items, is_long, strict=True) if long is wanted] for wanted in (True, False)]
+    # workers take equal parts of the list, in its order, and those that are done take from the ends of the others
+    items[:] = [item for k in range(n) for group in groups for item in _part(group, k, n)]
+
+
+def _part(items: list[pytest.Item], k: int, n: int) -> list[pytest.Item]:
+    """Part `k` of `n` equal ones."""
+    return items[len(items) * k // n : len(items) * (k + 1) // n]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,8 +61,8 @@ def fault_counts(record_property: Callable[[str, object], None]) -> Callable[[st
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than cores, for many tests wait for processes that they started."""
-    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
+    """Two more than cores, for many tests wait for processes that they started."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 2
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

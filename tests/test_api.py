@@ -23,8 +23,8 @@ from retriever.api.version import Version
 from retriever.errors import ConfigError, RetrieverError, SegmentError, StoreError
 from retriever.lightcurve import Lightcurve
 from retriever.report.parquet import write_parquet
-from retriever.report.source_rows import decoded_aliases
 from retriever.report.versions import VersionFolder
+from retriever.source import decoded_aliases
 from tests.conftest import ROOT
 from tests.helpers import flat_lightcurve, version_folder
 from tests.pipeline.test_own_stages import WORDS, write_project

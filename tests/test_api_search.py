@@ -41,6 +41,15 @@ def test_a_run_from_python_is_that_of_the_command_line(retriever, stand: Path) -
     assert len(package.open().versions) == 1
 
 
+def test_sources_of_a_version_are_a_catalog(stand: Path) -> None:
+    sky = {"name": ["A", "B"], "ra": [1.0, 2.0], "dec": [3.0, 4.0], "aliases": [["TIC 1", 'a "b"'], []]}
+    first = package.run("observatories.demo.epochs=20", catalog=sky, quiet=True)
+    second = package.run("observatories.demo.epochs=20", catalog=first.sources, quiet=True)
+    pd.testing.assert_frame_equal(second.sources, first.sources)
+    again = package.run("observatories.demo.epochs=20", catalog={**sky, "aliases": ["TIC 1", ""]}, quiet=True)
+    assert again.source("TIC 1").name == "A" and again.source("B").catalog.aliases == first.source("B").catalog.aliases
+
+
 def test_all_finders_can_be_given_as_they_are(stand: Path) -> None:
     composite = finders.CompositeFinder(finders={"peaks": PeakFinder(), "fits": finders.MatchedFilter(shape="box")})
     found = package.run(*SMALL, "run.stages=[download,reduce]", finder=composite, quiet=True)

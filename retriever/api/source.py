@@ -14,11 +14,11 @@ from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet
 from retriever.rawbatch import unpack_raw
 from retriever.rawtable import RawTable
-from retriever.report.source_rows import decoded_aliases, product_rows, rows_of_source
+from retriever.report.source_rows import product_rows, rows_of_source
 from retriever.report.versions import VersionFolder
 from retriever.schema import Tables
 from retriever.scores import with_scores
-from retriever.source import Source
+from retriever.source import Source, decoded_aliases
 
 if TYPE_CHECKING:
     import pandas as pd

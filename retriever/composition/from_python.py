@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from retriever.composition.compose import compose
 from retriever.composition.request import ConfigRequest, choices
 from retriever.errors import ConfigError, nearest
+from retriever.source import decoded_aliases
 
 __all__ = ["compose_from_python"]
 
@@ -72,13 +73,31 @@ def _catalog(given: object, known: Sequence[str]) -> tuple[list[str], object]:
     if isinstance(given, (str, Path)) and str(given) not in known and Path(given).suffix:
         return ["catalog=file"], {"path": str(given)}
     if not isinstance(given, str) and hasattr(given, "keys") and {"ra", "dec"} <= set(given.keys()):
-        columns = {str(key): _listed(given[key]) for key in given.keys()}  # type: ignore[index]  # noqa: SIM118
+        # a version's table of sources has the digest of each, which follows from the rest
+        names = [str(key) for key in given.keys() if key != "digest"]  # noqa: SIM118
+        columns = {name: _listed(given[name]) for name in names}  # type: ignore[index]
+        if "aliases" in columns:
+            columns["aliases"] = [_aliases(value) for value in columns["aliases"]]
         lengths = {key: len(column) for key, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ConfigError(f"columns of the catalog differ in length: {lengths}")
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        # a number that is NaN is not known
+        rows = [
+            {key: value for key, value in zip(columns, row, strict=True) if value == value}
+            for row in zip(*columns.values(), strict=True)
+        ]
         return ["catalog=inline"], {"sources": rows}
     return [], given
+
+
+def _aliases(value: object) -> object:
+    """Other names of a source: several, or a text as a version's table has them."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return list(decoded_aliases(value))
+    except ValueError:
+        return [value]
 
 
 def _listed(column: Any) -> list[Any]:

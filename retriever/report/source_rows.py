@@ -9,13 +9,14 @@ import numpy as np
 from retriever.report.arrow import arrow_array, arrow_text
 from retriever.report.versions import VersionFolder
 from retriever.schema import Columns
+from retriever.source import decoded_aliases
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 
-__all__ = ["all_product_rows", "decoded_aliases", "name_of_alias", "place_in_catalog", "product_rows", "rows_of_source"]
+__all__ = ["all_product_rows", "name_of_alias", "place_in_catalog", "product_rows", "rows_of_source"]
 
 
 def rows_of_source(version: VersionFolder, table: str, source: str) -> "pa.Table":
@@ -55,22 +56,6 @@ def name_of_alias(version: VersionFolder, alias: str) -> str | None:
                 if alias in decoded_aliases(row["aliases"]):
                     return str(row["name"])
     return None
-
-
-def decoded_aliases(text: str) -> tuple[str, ...]:
-    """Other names of a source, as the table of sources has them.
-
-    Examples
-    --------
-    >>> decoded_aliases('"TIC 1" "a \\\\"b\\\\""')
-    ('TIC 1', 'a "b"')
-    """
-    decoder, at, names = json.JSONDecoder(), 0, []
-    while at < len(text):
-        name, end = decoder.raw_decode(text, at)
-        names.append(str(name))
-        at = end + 1
-    return tuple(names)
 
 
 def _groups_with(file: "pq.ParquetFile", column: str, text: str) -> Iterator[tuple[int, int, "pa.Array"]]:
