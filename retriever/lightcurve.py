@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retriever.arrays import Array, Floats
+from retriever.arrays import Array, Floats, Rows
 from retriever.errors import DataError
 from retriever.statistics import robust_moments
 
@@ -267,7 +267,19 @@ def _read_only(column: Array, n: int, name: str) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduction:
-    """Light curves of one source from one survey, and how many raw rows were dropped for which reason."""
+    """Light curves of one source from one survey, and what of its raw rows is not in them as it came.
+
+    Attributes
+    ----------
+    lightcurves
+        The light curves.
+    dropped
+        How many raw rows were dropped, or have numbers that count as missing, by reason.
+    dropped_rows
+        Which rows these are, numbered from 0 through all raw tables; for plots of raw light curves. A reducer need not
+        tell.
+    """
 
     lightcurves: tuple[Lightcurve, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped_rows: Mapping[str, Rows] = field(default_factory=dict)

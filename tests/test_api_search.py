@@ -198,8 +198,8 @@ def test_a_source_is_plotted_with_its_detections_or_injected_events(version: Ver
     assert len(ax.patches) == len(source.detections) and "processed" in ax.get_title()
     name = version.injections["source"][0]
     assert version.source(name).plot(Figure().subplots(), level="simulated").lines
-    with pytest.raises(ConfigError, match="reduced, detrended, processed, simulated"):
-        source.plot(level="raw")
+    with pytest.raises(ConfigError, match="no level 'cooked'"):
+        source.plot(level="cooked")
 
 
 # ---- other packages ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """One source of a version: its rows in the tables, and its light curves at each level."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,13 +8,14 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from retriever.api.frames import frame_of
 from retriever.api.lightcurve import VersionLightcurve
+from retriever.api.raw import raw_curves
 from retriever.api.segments import Segments
 from retriever.errors import ConfigError, StoreError, nearest
 from retriever.graph import GRAPH, LIGHTCURVE_PORT
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet
 from retriever.rawbatch import unpack_raw
-from retriever.rawtable import RawTable
+from retriever.rawtable import RawPhotometry, RawTable
 from retriever.report.source_rows import product_rows, rows_of_source
 from retriever.report.versions import VersionFolder
 from retriever.schema import Tables
@@ -176,6 +178,34 @@ class SourceInVersion:
             return tuple(table for name in self._surveys(observatory) for table in self._raw(name))
         return self._read(level, self._surveys(observatory))
 
+    def raw_curves(self, observatory: str | None = None) -> tuple[VersionLightcurve, ...]:
+        """The raw tables as light curves to look at, on the survey's own clock, with each row that has a brightness.
+
+        The column `dropped` says why the reducer dropped a row, and such rows are marked as bad, unless the present
+        code reduces otherwise than that of the version did. Columns are found by the names that surveys use.
+
+        Raises
+        ------
+        DataError
+            When a table has no time and brightness by a name that is known.
+        ConfigError, StoreError
+            As for `lightcurves`.
+        """
+        return tuple(
+            self._with_context(lightcurve, name, "raw")
+            for name in self._surveys(observatory)
+            for lightcurve in self._raw_curves(name)
+        )
+
+    def _raw_curves(self, observatory: str) -> list[Lightcurve]:
+        from retriever.api.regenerated import dropped_rows
+
+        answer = self._answer(observatory)
+        if answer is None:
+            return []
+        dropped = dropped_rows(self._folder, self._segments, observatory, self.catalog, answer)
+        return raw_curves(answer.tables, dropped)
+
     def _surveys(self, observatory: str | None) -> tuple[str, ...]:
         names = self.observatories
         if observatory is not None and observatory not in names:
@@ -185,32 +215,34 @@ class SourceInVersion:
     def _read(self, level: str, surveys: tuple[str, ...]) -> tuple[VersionLightcurve, ...]:
         read = {"reduced": self._reduced, "detrended": self._detrended, "processed": self._processed,
                 "simulated": self._simulated}[level]  # fmt: skip
-        return tuple(
-            VersionLightcurve.with_context(
-                lightcurve, source=self.name, observatory=name, level=level, version=self._folder.name,
-                _detections=lambda: self.detections,
-            )
-            for name in surveys
-            for lightcurve in read(name)
+        return tuple(self._with_context(lightcurve, name, level) for name in surveys for lightcurve in read(name))
+
+    def _with_context(self, lightcurve: Lightcurve, observatory: str, level: str) -> VersionLightcurve:
+        return VersionLightcurve.with_context(
+            lightcurve, source=self.name, observatory=observatory, level=level, version=self._folder.name,
+            _detections=lambda: self.detections,
         )  # fmt: skip
 
     def plot(self, ax: "Axes | None" = None, *, level: str = "processed", observatory: str | None = None) -> "Axes":
         """Draw its light curves with their detections, and the injected events of the level "simulated".
 
-        Those of several surveys are drawn on one axis, whatever their clocks; name an observatory to have one.
+        Those of several surveys are drawn on one axis, whatever their clocks; name an observatory to have one. At the
+        level "raw", rows that were dropped are crossed, with the reason in the legend; see `raw_curves`.
         """
         from retriever.plots import plot_lightcurve
 
-        if level not in LEVELS or level == "raw":
-            raise ConfigError(f"level is {level!r}; what can be plotted is {', '.join(LEVELS[1:])}")
-        curves = self._read(level, self._surveys(observatory))
+        if level not in LEVELS:
+            raise ConfigError(f"there is no level {level!r}{nearest(level, LEVELS)}")
+        surveys = self._surveys(observatory)
+        curves = self.raw_curves(observatory) if level == "raw" else self._read(level, surveys)
         names = {lc.observatory for lc in curves}
         found = self.detections if level != "simulated" else self.injections
         rows = found[found["observatory"].isin(names)].to_dict("records")
         dropped = self.table("dropped")
         dropped = dropped[dropped["observatory"].isin(names)].groupby("reason", sort=True)["n_rows"].sum()
+        crossed = Counter(why for lc in curves if level == "raw" for why in lc.extra["dropped"][lc.qflag].tolist())
         shown = {"injections": rows} if level == "simulated" else {"detections": rows}
-        ax = plot_lightcurve(curves, ax, reasons=dropped.to_dict(), **shown)
+        ax = plot_lightcurve(curves, ax, reasons=Counter(dropped.to_dict()) - crossed, **shown)
         ax.set_title(f"{self.name}, {level}", fontsize="medium")
         return ax
 
@@ -237,11 +269,15 @@ class SourceInVersion:
         return self._segments.product(product.segment, product.row, tables)
 
     def _raw(self, observatory: str) -> tuple[RawTable, ...]:
+        answer = self._answer(observatory)
+        return () if answer is None else answer.tables
+
+    def _answer(self, observatory: str) -> RawPhotometry | None:
         product = self._made(observatory, "download")
         if product is None:
-            return ()
+            return None
         (answer,) = unpack_raw(self._tables(product, "raw"), [0])
-        return answer.tables
+        return answer
 
     def _searched(self, observatory: str) -> tuple[Product, Tables] | None:
         """The product with the light curves that were searched: that of the latest such stage before the search.
@@ -280,7 +316,7 @@ class SourceInVersion:
         return processed.objects(1)[0]
 
     def _simulated(self, observatory: str) -> tuple[Lightcurve, ...]:
-        from retriever.api.simulation import simulated_again
+        from retriever.api.regenerated import simulated_again
 
         if self._made(observatory, "simulate") is None:
             return ()

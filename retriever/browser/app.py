@@ -39,7 +39,6 @@ from retriever.browser.query import (
     source_rows,
     sources_order,
 )
-from retriever.browser.raw import raw_curves
 from retriever.browser.series import charts
 from retriever.detection import DETECTIONS
 from retriever.errors import ConfigError, DataError, RetrieverError, StoreError
@@ -199,8 +198,7 @@ class _Pages:
             "catalog": {"ra (deg)": catalog.ra, "dec (deg)": catalog.dec, "magnitude": catalog.mag,
                         "band": catalog.band, "also known as": ", ".join(catalog.aliases), **catalog.extra},
             "links": _links(catalog.ra, catalog.dec),
-            "others": source.detections.to_dict("records"),
-            "places": places_of(version, source.name),
+            "others": _with_places(version, source),
             "properties": _properties(source),
             "lineage": lineage,
         }  # fmt: skip
@@ -212,9 +210,7 @@ class _Pages:
         version = self._version(request)
         source = self._source(request, version)
         level = request.query_params.get("level", "processed")
-        found = source.detections.to_dict("records")
-        rows = [{**row, "row": at} for row, at in zip(found, places_of(version, source.name), strict=True)]
-        shown = charts(_curves(source, level), rows)
+        shown = charts(_curves(source, level), _with_places(version, source))
         return Response(json.dumps(shown, allow_nan=False, separators=(",", ":")), media_type="application/json")
 
     def picture(self, request: Request) -> Response:
@@ -347,6 +343,12 @@ def _described(found: Mapping[str, Any]) -> list[tuple[str, Any, str, str]]:
     ]
 
 
+def _with_places(version: VersionFolder, source: SourceInVersion) -> list[dict[str, Any]]:
+    """The detections of a source, with the row of each in the version's table."""
+    found = source.detections.to_dict("records")
+    return [{**each, "row": row} for each, row in zip(found, places_of(version, source.name), strict=True)]
+
+
 def _curves(source: SourceInVersion, level: str) -> list[Any]:
     """Light curves of a level; a survey that has none because a stage failed is passed over, unless all are."""
     if level not in _LEVELS:
@@ -356,7 +358,7 @@ def _curves(source: SourceInVersion, level: str) -> list[Any]:
     for name in source.observatories:
         try:
             if level == "raw":
-                found += raw_curves(source.lightcurves("raw", observatory=name), source.name, name)
+                found += source.raw_curves(name)
             else:
                 found += source.lightcurves(level, observatory=name)
         except (StoreError, DataError) as error:

@@ -1,5 +1,6 @@
 """Light curves as a page draws them: plain numbers, one chart a survey."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ def charts(lightcurves: Iterable[VersionLightcurve], detections: Sequence[Mappin
         `name`, `time` (what the axis is called), `groups` (name and colour of each light curve), `spans` (detections,
         with the address of each), `every` (1 unless epochs are left out), `magnitudes` (whether they say more than
         fluxes), `unit` of flux, and columns with one value an epoch: `x`, `group`, `usable`, and `mag`, `flux` and
-        `relative` with the errors of each. What is not finite is None.
+        `relative` with the errors of each. What is not finite is None. `dropped` counts the rows of raw
+        light curves that were dropped, by reason.
     """
     of_surveys: dict[str, list[VersionLightcurve]] = {}
     for lightcurve in lightcurves:
@@ -78,8 +80,14 @@ def _chart(name: str, curves: Sequence[VersionLightcurve], detections: Sequence[
         "every": every,
         "magnitudes": all(map(is_calibrated, curves)),
         "unit": units.pop() if len(units) == 1 else "",
+        "dropped": _dropped(curves),
         **{key: _plain(values[order]) for key, values in joined.items()},
     }  # fmt: skip
+
+
+def _dropped(curves: Sequence[VersionLightcurve]) -> dict[str, int]:
+    reasons = [lc.extra["dropped"][lc.qflag] for lc in curves if "dropped" in lc.extra]
+    return dict(sorted(Counter(np.concatenate(reasons).tolist()).items())) if reasons else {}
 
 
 def _relative(lightcurve: VersionLightcurve) -> tuple[Floats, Floats]:

@@ -20,11 +20,11 @@ _PORT = 8642
 def _browse(words: Words) -> int:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
-    import uvicorn
 
     from retriever.api.archive import open_archive
     from retriever.browser.app import make_app
     from retriever.browser.guard import is_loopback
+    from retriever.browser.serving import serve
     from retriever.report.verdicts import read_verdicts
 
     archive = open_archive(words.outputs, data=words.data)
@@ -41,19 +41,17 @@ def _browse(words: Words) -> int:
         name = socket.gethostname() if words.host in ("0.0.0.0", "::") else words.host
         shown = f"[{name}]" if ":" in name else name
         address = f"http://{shown}:{port}/" + f"?token={token}" * bool(token)
-        settings = uvicorn.Config(
-            app, log_level="critical", access_log=False, server_header=False, lifespan="off", ws="none"
-        )
-        try:
-            print(f"{address}\nCtrl-C ends it", flush=True)
-            if words.open:
-                import webbrowser
-
-                webbrowser.open(address)
-            uvicorn.Server(settings).run(sockets=[listener])
-        except KeyboardInterrupt:
-            print()
+        serve(app, listener, on_ready=lambda: _tell(address, words.open))
+    print()
     return 0
+
+
+def _tell(address: str, is_to_open: bool) -> None:
+    print(f"{address}\nCtrl-C ends it", flush=True)
+    if is_to_open:
+        import webbrowser
+
+        webbrowser.open(address)
 
 
 def _listening(host: str, port: int) -> socket.socket:

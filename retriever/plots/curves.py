@@ -35,7 +35,7 @@ def plot_lightcurve(
     injections: Rows = (),
     reasons: Mapping[str, int] | None = None,
 ) -> "Axes":
-    """Draw light curves of one source, each in the colour of its band; bad epochs are crossed.
+    """Draw light curves of one source, each in the colour of its band; bad epochs are crossed, with the reason.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def plot_lightcurve(
     injections
         Rows of injected events: their middles are marked.
     reasons
-        Why raw rows were left out, with numbers, for the legend.
+        What became of raw rows that are not drawn, with numbers, for the legend.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def plot_lightcurve(
     for row in injections:
         ax.axvline(float(row["time_peak"]), color=MUTED, ls=":", lw=1, label="injected")
     for reason, number in (reasons or {}).items():
-        ax.plot([], [], " ", label=f"left out: {number} {reason}")
+        ax.plot([], [], " ", label=f"raw rows: {number} {reason}")
     _name_axes(ax, curves, in_mag)
     systems = {(lc.time_system.scale, lc.time_system.reference) for lc in curves}
     ax.set_xlabel(", ".join(sorted(time_label(*system) for system in systems)))
@@ -220,13 +220,16 @@ def _draw(ax: "Axes", lc: Lightcurve, x: Floats, in_mag: bool, *, only_usable: b
         return
     for label, bad in _bad_epochs(lc).items():
         if bad.any():
-            ax.plot(x[bad], y[bad], "x", ms=4, color=BAD, alpha=0.6, label=f"bad: {label}")
+            ax.plot(x[bad], y[bad], "x", ms=4, color=BAD, alpha=0.6, label=label)
 
 
 def _bad_epochs(lc: Lightcurve) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Bad epochs by what is known of why: the survey's flag is set, or not."""
+    """Bad epochs by what is known of why."""
+    if "dropped" in lc.extra:
+        reasons = lc.extra["dropped"]
+        return {reason: reasons == reason for reason in np.unique(reasons[lc.qflag]).tolist()}
     flagged = lc.flag != 0
-    return {"flagged by the survey": lc.qflag & flagged, "by its values": lc.qflag & ~flagged}
+    return {"bad: flagged by the survey": lc.qflag & flagged, "bad: by its values": lc.qflag & ~flagged}
 
 
 def _name_axes(ax: "Axes", curves: Sequence[Lightcurve], in_mag: bool) -> None:

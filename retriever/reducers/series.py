@@ -1,7 +1,6 @@
 """Cutting one source's rows into light curves; shared by all reducers."""
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,18 @@ from retriever.ragged import ranges
 from retriever.rawbatch import RawBatch
 from retriever.schema import Columns
 
-__all__ = ["cut", "cut_many", "floats", "group_rows", "integers", "numbered", "without_sentinels", "words_of"]
+__all__ = [
+    "cut",
+    "cut_many",
+    "floats",
+    "group_rows",
+    "integers",
+    "joined",
+    "numbered",
+    "reduction_of",
+    "without_sentinels",
+    "words_of",
+]
 
 _SENTINELS = (-99.0, -999.0, -9999.0)
 """Fluxes that stand for a missing one where their error is no error either."""
@@ -137,13 +147,13 @@ def cut(
     Reduction
         Rows without a time, and all but the first of each time, are dropped and counted.
     """
-    dropped = Counter({reason: int(np.count_nonzero(rows)) for reason, rows in (noted or {}).items()})
+    dropped = {reason: [np.flatnonzero(rows)] for reason, rows in (noted or {}).items()}
     pieces: list[Lightcurve] = []
     for (band, series), members in groups:
         time = columns["time"][members]
         timed = np.isfinite(time)
         if not timed.all():
-            dropped["no time"] += int(np.count_nonzero(~timed))
+            dropped.setdefault("no time", []).append(members[~timed])
             members, time = members[timed], time[timed]
         rows = members
         if (time[1:] <= time[:-1]).any():
@@ -151,13 +161,40 @@ def cut(
             rows, time = members[order], time[order]
             new = np.ones(time.size, np.bool_)
             new[1:] = time[1:] > time[:-1]
-            dropped["duplicate time"] += int(np.count_nonzero(~new))
+            dropped.setdefault("duplicate time", []).append(rows[~new])
             rows, time = rows[new], time[new]
         edges = [0, *(np.flatnonzero(np.diff(time) > gap) + 1).tolist(), time.size] if gap > 0 else [0, time.size]
         for first, last in itertools.pairwise(edges):
             if last > first:
                 pieces.append(_piece(band, series, rows[first:last], columns, common))
-    return Reduction(lightcurves=numbered(pieces), dropped=+dropped)
+    return reduction_of(pieces, dropped)
+
+
+def reduction_of(lightcurves: list[Lightcurve], dropped: Mapping[str, Sequence[Rows]]) -> Reduction:
+    """Light curves, numbered, with the rows of the raw tables that were dropped, by reason."""
+    rows = {reason: np.concatenate(parts) for reason, parts in dropped.items() if parts}
+    rows = {reason: of_reason for reason, of_reason in rows.items() if of_reason.size}
+    counts = {reason: of_reason.size for reason, of_reason in rows.items()}
+    return Reduction(lightcurves=numbered(lightcurves), dropped=counts, dropped_rows=rows)
+
+
+def joined(parts: Sequence[Reduction], first_rows: Sequence[int]) -> Reduction:
+    """One reduction of those of several raw tables.
+
+    Parameters
+    ----------
+    parts
+        What each table was reduced to.
+    first_rows
+        Number of the first row of each table.
+    """
+    if len(parts) == 1 and first_rows[0] == 0:
+        return parts[0]
+    dropped: dict[str, list[Rows]] = {}
+    for part, first in zip(parts, first_rows, strict=True):
+        for reason, rows in part.dropped_rows.items():
+            dropped.setdefault(reason, []).append(rows + first)
+    return reduction_of([lc for part in parts for lc in part.lightcurves], dropped)
 
 
 def numbered(lightcurves: list[Lightcurve]) -> tuple[Lightcurve, ...]:

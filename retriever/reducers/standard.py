@@ -1,7 +1,7 @@
 """A reducer for any table whose columns the config names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,12 @@ from retriever.arrays import Array
 from retriever.astrometry import julian_year, separation_arcsec
 from retriever.conditions import columns_in, rows_where
 from retriever.errors import ConfigError, DataError, nearest
-from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
+from retriever.lightcurve import Reduction, TimeSystem
 from retriever.lightcurves import LightcurveBatch
 from retriever.photometry import AB_ZERO_POINT_UJY, TIME_OFFSETS, flux_to_mag, mag_to_flux, to_mjd
 from retriever.rawbatch import RawBatch
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, numbered, without_sentinels, words_of
+from retriever.reducers.series import cut, cut_many, floats, group_rows, integers, joined, without_sentinels, words_of
 from retriever.schema import Columns as TableColumns
 from retriever.source import Source
 
@@ -137,20 +137,12 @@ class StandardReducer:
     def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
         """Reduce one source."""
         tables = [table for table in raw.tables if table.n_rows]
-        if self.bands:
-            wide = self.bands.items()
-            parts = [self._reduce_table(source, table, names, band) for table in tables for band, names in wide]
-        else:
-            parts = [self._reduce_table(source, table, self.columns, self.band) for table in tables]
-        if len(parts) == 1:
-            return parts[0]
-        dropped: dict[str, int] = {}
-        lightcurves: list[Lightcurve] = []
-        for part in parts:
-            lightcurves += part.lightcurves
-            for reason, count in part.dropped.items():
-                dropped[reason] = dropped.get(reason, 0) + count
-        return Reduction(lightcurves=numbered(lightcurves), dropped=dropped)
+        bands = self.bands or {self.band: self.columns}
+        parts = [self._reduce_table(source, table, names, band) for table in tables for band, names in bands.items()]
+        first = np.repeat(np.cumsum([0, *(table.n_rows for table in tables)])[:-1], len(bands)).tolist()
+        reduction = joined(parts, first)
+        # a row of several bands may be dropped in one of them, which its number does not tell
+        return replace(reduction, dropped_rows={}) if self.bands else reduction
 
     def reduce_many(self, raw: RawBatch) -> tuple[LightcurveBatch, TableColumns] | None:
         """The same as `reduce`, for all sources of a batch at once; not for tables with several bands in one row."""

@@ -1,18 +1,17 @@
 """Light curves of TESS and Kepler, of the missions' own pipelines and of others."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from retriever.arrays import Array
 from retriever.errors import ConfigError
-from retriever.lightcurve import Lightcurve, Reduction, TimeSystem
+from retriever.lightcurve import Reduction, TimeSystem
 from retriever.photometry import TESS_ZERO_POINT, flux_to_mag
 from retriever.rawtable import RawPhotometry, RawTable
 from retriever.reducers.mission_flags import mask_of
 from retriever.reducers.pipelines import number_of, pipeline_of
-from retriever.reducers.series import cut, floats, numbered
+from retriever.reducers.series import cut, floats, joined
 from retriever.source import Source
 
 __all__ = ["KEPLER_ZERO_POINT", "TESSReducer"]
@@ -64,14 +63,13 @@ class TESSReducer:
 
     def reduce(self, source: Source, raw: RawPhotometry) -> Reduction:
         """Reduce one source."""
-        dropped: Counter[str] = Counter()
-        lightcurves: list[Lightcurve] = []
-        for table in raw.tables:
-            if table.n_rows and not table.origin.endswith("[APERTURE]"):
-                part = self._reduce_file(table)
-                lightcurves += part.lightcurves
-                dropped += Counter(part.dropped)
-        return Reduction(lightcurves=numbered(lightcurves), dropped=dict(dropped))
+        first = np.cumsum([0, *(table.n_rows for table in raw.tables)]).tolist()
+        used = [
+            (table, row)
+            for table, row in zip(raw.tables, first[:-1], strict=True)
+            if table.n_rows and not table.origin.endswith("[APERTURE]")
+        ]
+        return joined([self._reduce_file(table) for table, _ in used], [row for _, row in used])
 
     def _reduce_file(self, table: RawTable) -> Reduction:
         pipeline = pipeline_of(table)

@@ -1,20 +1,19 @@
 """Light curves of the Zwicky Transient Facility's public releases."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.arrays import Array
+from retriever.arrays import Array, Rows
 from retriever.astrometry import julian_year, separation_arcsec
 from retriever.conditions import columns_in, rows_where
 from retriever.errors import DataError, nearest
 from retriever.lightcurve import Reduction, TimeSystem
 from retriever.photometry import AB_ZERO_POINT_UJY, mag_to_flux
 from retriever.rawtable import RawPhotometry, RawTable
-from retriever.reducers.series import cut, floats, group_rows, integers, without_sentinels
+from retriever.reducers.series import cut, floats, group_rows, integers, reduction_of, without_sentinels
 from retriever.source import Source
 from retriever.statistics import median
 
@@ -68,12 +67,12 @@ class ZTFReducer:
         if self.good:
             used = {name: _joined([_column(table, name) for table in tables]) for name in columns_in(self.good, _GOOD)}
             is_bad |= ~rows_where(self.good, used, flag.size, _GOOD)
-        dropped: Counter[str] = Counter()
+        others: dict[str, list[Rows]] = {}
         groups = []
         for (code, oid), rows in group_rows(data["mjd"].size, columns["filtercode"], columns["oid"]):
             reason = self._reason_against(source, data, rows)
             if reason:
-                dropped[reason] += rows.size
+                others.setdefault(reason, []).append(rows)
             else:
                 groups.append(((code.removeprefix("z"), oid), rows))
         reduction = cut(
@@ -89,7 +88,9 @@ class ZTFReducer:
             flux_unit="uJy",
             time_system=TimeSystem(scale="utc", reference="observer", point="start"),
         )  # fmt: skip
-        return Reduction(lightcurves=reduction.lightcurves, dropped=dict(dropped + Counter(reduction.dropped)))
+        return reduction_of(
+            list(reduction.lightcurves), others | {key: [rows] for key, rows in reduction.dropped_rows.items()}
+        )
 
     def _reason_against(self, source: Source, data: dict[str, NDArray[np.float64]], rows: NDArray[np.int64]) -> str:
         """Why an object id is another star, or "" where nothing speaks against it."""

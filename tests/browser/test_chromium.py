@@ -136,6 +136,8 @@ def test_light_curves_zoom_fold_and_change_their_level(chromium, look) -> None:
     assert chromium.find_element("id", "fold").get_attribute("aria-pressed") == "true"
     chromium.find_element("xpath", "//option[text()='reduced']").click()
     wait.until(lambda driver: "60 epochs" in driver.find_element("id", "told").text)
+    chromium.find_element("xpath", "//option[text()='raw']").click()
+    wait.until(lambda driver: driver.find_element("name", "excluded").is_selected())
     assert messages(chromium) == []
 
 

@@ -164,7 +164,7 @@ def test_light_curves_as_numbers_are_those_of_the_version(client: httpx.Client, 
     (raw,) = source.lightcurves("raw")
     np.testing.assert_allclose(chart["x"], raw.columns["mjd"], rtol=0, atol=1e-7)
     np.testing.assert_allclose(chart["mag"], raw.columns["mag"], rtol=1e-6)
-    assert chart["time"] == "MJD (the survey's own clock)" and chart["magnitudes"]
+    assert chart["time"] == "MJD (the survey's own clock)" and chart["magnitudes"] and chart["dropped"] == {}
     assert client.get(address + "cooked").status_code == 404
 
 
@@ -377,3 +377,18 @@ def test_for_others_the_command_prints_a_token(folder: Path, version) -> None:
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=20)
+
+
+def test_pages_of_a_source_with_several_detections_lead_to_each_other(stand: Path) -> None:
+    version = package.run("catalog.size=5", "observatories.demo.epochs=200", "finder.snr_threshold=2.5", quiet=True)
+    name = version.detections.source.mode()[0]
+    places = version.detections.index[version.detections.source == name].tolist()
+    assert len(places) > 2
+    here = f"/versions/{version.name}"
+    with serving(stand / "outputs", stand / "data", hosts=["127.0.0.1"]) as site, httpx.Client(base_url=site) as client:
+        answer = client.get(f"{here}/detections/{places[1]}?snr=2")
+        assert answer.status_code == 200
+        linked = [int(row) for row in re.findall(rf'<li><a href="{here}/detections/(\d+)\?snr=2', answer.text)]
+        assert linked == [place for place in places if place != places[1]]
+        answer = client.get(f"{here}/sources/{version.source(name).row}")
+        assert [int(row) for row in re.findall(rf'<li><a href="{here}/detections/(\d+)"', answer.text)] == places

@@ -63,7 +63,7 @@ def test_detections_are_shaded_injections_marked_and_reasons_told() -> None:
     assert (first.x0, first.x1) == pytest.approx((58010.0, 58013.0))
     assert second.x0 < 58030.0 < second.x1  # one epoch can be seen too
     assert any(list(line.get_xdata()) == [58040.0, 58040.0] for line in ax.lines)
-    assert {"detection", "injected", "left out: 3 no time"} <= set(labels(ax))
+    assert {"detection", "injected", "raw rows: 3 no time"} <= set(labels(ax))
 
 
 def test_an_event_is_cut_out_with_its_surroundings() -> None:

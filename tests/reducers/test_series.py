@@ -26,6 +26,9 @@ def test_every_row_is_in_a_light_curve_or_counted_as_dropped(time: list[float], 
     result = cut([(("r", ""), np.arange(len(time)))], data, gap=gap)
     kept = [int(tag) for lc in result.lightcurves for tag in lc.extra["tag"]]
     assert len(kept) + sum(result.dropped.values()) == len(time)
+    told = [row for rows in result.dropped_rows.values() for row in rows.tolist()]
+    assert sorted(kept + told) == list(range(len(time)))
+    assert {reason: rows.size for reason, rows in result.dropped_rows.items()} == result.dropped
     assert len(set(kept)) == len(kept)
     finite = [t for t in time if t == t]
     assert sorted(t for lc in result.lightcurves for t in lc.time.tolist()) == sorted(set(finite))

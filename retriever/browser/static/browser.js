@@ -82,6 +82,7 @@ class Curves {
       this.told.textContent = String(error.message || error);
       return;
     }
+    if (this.value("level") === "raw") this.controls.elements.excluded.checked = true;
     const spans = this.charts.flatMap((chart) => chart.spans);
     const own = spans.find((span) => span.row === this.row) || spans.find((span) => span.period);
     const period = this.controls.elements.period;
@@ -137,6 +138,12 @@ class Curves {
     plot.root.querySelector("canvas").setAttribute("role", "img");
     plot.root.querySelector("canvas").setAttribute("aria-label", `${label} against ${folded ? "phase" : "time"}, ${chart.name}`);
     if (chart.groups.length > 1) box.append(this.legend(chart, data, hidden, plot));
+    const reasons = Object.entries(chart.dropped).map(([reason, n]) => `${n} ${reason}`);
+    if (reasons.length) {
+      const note = document.createElement("p");
+      note.textContent = `crossed: ${reasons.join(", ")}`;
+      box.append(note);
+    }
     const own = chart.spans.find((span) => span.row === this.row);
     if (this.near && own && !folded) zoom(plot, data, own);
     return plot;

@@ -4,14 +4,14 @@ Surveys name their columns as they like; those of the usual surveys, and names t
 computed from these light curves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from retriever.api.lightcurve import VersionLightcurve
-from retriever.arrays import Array, Floats
+from retriever.arrays import Array, Floats, Rows
 from retriever.errors import DataError
 from retriever.lightcurve import Lightcurve, TimeSystem
+from retriever.photometry import MAX_MAGNITUDE
 from retriever.rawtable import RawTable
 
 __all__ = ["raw_curves"]
@@ -28,22 +28,43 @@ _JD, _MJD = 2_400_000.5, 10_000.0
 """Larger times than the first are JD, and smaller ones than the second count from a moment that a header names."""
 
 
-def raw_curves(tables: Sequence[RawTable], source: str, observatory: str) -> list[VersionLightcurve]:
+def raw_curves(tables: Sequence[RawTable], dropped: Mapping[str, Rows] | None = None) -> list[Lightcurve]:
     """A light curve for each band of the raw tables of a source.
+
+    Parameters
+    ----------
+    tables
+        What the survey gave.
+    dropped
+        Rows that the reducer dropped, by reason; see `retriever.lightcurve.Reduction`.
+
+    Returns
+    -------
+    list of Lightcurve
+        Each row with a time and a brightness, with the columns `row`, numbered through all tables, and `dropped`, which
+        is the reason of a row that was dropped, and "" for others. Rows that were dropped are marked as bad. Magnitudes
+        beyond `MAX_MAGNITUDE` are no brightness.
 
     Raises
     ------
     DataError
         When no table has columns of a time and a brightness by a name that is known.
     """
-    found = [curve for table in tables for curve in _of_table(table)]
+    reasons = np.full(sum(table.n_rows for table in tables), "", f"U{max(map(len, dropped or {}), default=1)}")
+    for reason, rows in (dropped or {}).items():
+        reasons[rows] = reason
+    found: list[Lightcurve] = []
+    first = 0
+    for table in tables:
+        found += _of_table(table, first, reasons)
+        first += table.n_rows
     if tables and not found:
         names = ", ".join(list(tables[0].columns)[:12])
-        raise DataError(f"raw tables of {observatory} have no time and brightness that are known (they have {names})")
-    return [VersionLightcurve.with_context(lc, source=source, observatory=observatory, level="raw") for lc in found]
+        raise DataError(f"raw tables have no time and brightness by a name that is known (they have {names})")
+    return found
 
 
-def _of_table(table: RawTable) -> Iterator[Lightcurve]:
+def _of_table(table: RawTable, first: int, reasons: Array) -> Iterator[Lightcurve]:
     columns = {name.lower(): column for name, column in table.columns.items() if column.ndim == 1}
     units = {name.lower(): unit for name, unit in table.units.items()}
     time = _first(columns, _TIMES)
@@ -53,6 +74,7 @@ def _of_table(table: RawTable) -> Iterator[Lightcurve]:
     mjd = _mjd(_floats(columns[time]), table)
     values = {"mag": mag, "flux": flux}
     of_epochs = {key: _floats(columns[name]) if name else np.full(mjd.size, np.nan) for key, name in values.items()}
+    of_epochs["mag"][~(np.abs(of_epochs["mag"]) <= MAX_MAGNITUDE)] = np.nan
     errors = {key: _error(columns, name, mjd.size) for key, name in values.items()}
     bands = _first(columns, _BANDS)
     labels = np.asarray(columns[bands]).astype(str) if bands else np.full(mjd.size, "")
@@ -64,6 +86,7 @@ def _of_table(table: RawTable) -> Iterator[Lightcurve]:
             band=label, time=mjd[rows], flux=of_epochs["flux"][rows], flux_err=errors["flux"][rows],
             mag=of_epochs["mag"][rows], mag_err=errors["mag"][rows], number=number, series=table.origin[-40:],
             flux_unit=units.get(flux or "", "") if mag is None else "uJy", time_system=_OWN_CLOCK,
+            qflag=reasons[first + rows] != "", extra={"row": first + rows, "dropped": reasons[first + rows]},
         )  # fmt: skip
 
 

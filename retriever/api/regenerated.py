@@ -1,4 +1,4 @@
-"""Simulated light curves of a version made again from its folder and its segments, without a database."""
+"""What a version does not keep, made again from its folder and its segments, without a database."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from retriever.api.segments import Segments
+from retriever.arrays import Rows
+from retriever.attempt import Failure, attempt
 from retriever.config import build_setup, load_frozen, typed
-from retriever.errors import StoreError
+from retriever.errors import RetrieverError, StoreError
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet
 from retriever.pipeline.recipe import Recipe
@@ -17,10 +19,12 @@ from retriever.pipeline.session import make_recipe
 from retriever.pipeline.settings import Paths
 from retriever.pipeline.task import Load
 from retriever.pipeline.version import Project
+from retriever.rawtable import RawPhotometry
 from retriever.report.versions import VersionFolder
 from retriever.source import Source, SourceTable
+from retriever.stages.reduce import reduce
 
-__all__ = ["simulated_again"]
+__all__ = ["dropped_rows", "simulated_again"]
 
 
 def simulated_again(
@@ -60,6 +64,34 @@ def simulated_again(
     ]  # fmt: skip
     tables = simulate_again(recipe, SourceTable.of([source]), observatory, loads)
     return LightcurveSet.read(tables, "simulated_lightcurves", "simulated_epochs").objects(1)[0]
+
+
+def dropped_rows(
+    version: VersionFolder, segments: Segments, observatory: str, source: Source, raw: RawPhotometry
+) -> Mapping[str, Rows] | None:
+    """Which rows of the raw tables of a source were dropped, by reason.
+
+    Parameters
+    ----------
+    version, segments, observatory, source
+        As for `simulated_again`.
+    raw
+        What the survey gave.
+
+    Returns
+    -------
+    dict or None
+        See `retriever.lightcurve.Reduction`; None where the present code reduces otherwise than that of the version, or
+        cannot reduce the source.
+    """
+    try:
+        recipe = _recipe(version.folder, segments.outputs, segments.data)
+        if recipe.specs[observatory]["reduce"].key != version.manifest["inputs"]["stage_keys"][observatory]["reduce"]:
+            return None
+        reduction = attempt(f"reducing {source.name}", reduce, recipe.components(observatory)["reducer"], source, raw)
+    except (RetrieverError, KeyError):
+        return None
+    return None if isinstance(reduction, Failure) else reduction.dropped_rows
 
 
 @lru_cache(4)
