@@ -164,13 +164,13 @@ class _Pages:
         found = detection(version, row)
         order = order_of(version, query)
         at = np.flatnonzero(order == row)
-        place = int(at[0]) if at.size else -1
+        place = int(at[0]) if at.size else -1  # a filter on verdicts may leave it out since it was judged
         source = self._source_named(version, found["source"])
         event = json.dumps({name: _none(found.get(name, "")) for name in EVENT_COLUMNS} | {"version": version.name})
         return self._page(
             request, "detection.html", title=f"{shorter(found['source'], 60)} in {version.name}",
             version=version.name, query=query, row=row, found=_described(found), detection=found, place=place,
-            n=len(order), next=int(order[place + 1]) if 0 <= place < len(order) - 1 else None,
+            n=len(order), next=int(order[place + 1]) if place < len(order) - 1 else None,
             previous=int(order[place - 1]) if place > 0 else None, history=history(version, found), verdicts=VERDICTS,
             event=event, signature=self.signer.sign("event", event), who=self._name_of(request),
             levels=_LEVELS, **self._of_source(version, source), epochs=_epochs(source, found),

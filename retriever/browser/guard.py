@@ -5,10 +5,10 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Sequence
-from http.cookies import SimpleCookie
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +34,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_COOKIE = "retriever"
 _SAFE = ("GET", "HEAD")
 
 
@@ -91,39 +90,40 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        session = self._session(headers)
+        # cookies are shared by all ports of a host, and thus by all browsers that are served there
+        name = f"retriever-{(scope.get('server') or ('', 0))[1]}"
+        session = self._session(headers, name)
         new = "" if session else secrets.token_urlsafe(18)
         if refusal := self._refusal(scope, headers):
             await PlainTextResponse(refusal, 403)(scope, receive, _with_headers(send, ""))
         elif self._token and not session:
-            await self._enter(scope, receive, send, new)
+            await self._enter(scope, receive, send, self._cookie(name, new))
         else:
             scope.setdefault("state", {})["session"] = session or new
-            await self._app(scope, receive, _with_headers(send, self._cookie(new)))
+            await self._app(scope, receive, _with_headers(send, self._cookie(name, new)))
 
-    def _session(self, headers: Headers) -> str:
+    def _session(self, headers: Headers, name: str) -> str:
         """The session of the cookie that was sent; "" where there is none that was signed here."""
-        cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-        name, _, signature = cookie.value.partition(".") if cookie is not None else ("", "", "")
-        return name if name and self._signer.is_signed("session", name, signature) else ""
+        session, _, signature = cookie_parser(headers.get("cookie", "")).get(name, "").partition(".")
+        return session if session and self._signer.is_signed("session", session, signature) else ""
 
-    def _cookie(self, session: str) -> str:
+    def _cookie(self, name: str, session: str) -> str:
         if not session:
             return ""
-        return f"{_COOKIE}={session}.{self._signer.sign('session', session)}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{name}={session}.{self._signer.sign('session', session)}; Path=/; HttpOnly; SameSite=Strict"
 
     def _refusal(self, scope: Scope, headers: Headers) -> str:
         host = headers.get("host", "")
-        if self._hosts and (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+        if self._hosts and _parts(f"//{host}").hostname not in self._hosts:
             return "this address is not one of those that the browser answers to\n"
         if scope["method"] in _SAFE:
             return ""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-        if site != "same-origin" or (origin is not None and urlsplit(origin).netloc != host):
+        if site != "same-origin" or (origin is not None and _parts(origin).netloc != host):
             return "forms of other sites are not taken\n"
         return ""
 
-    async def _enter(self, scope: Scope, receive: Receive, send: Send, session: str) -> None:
+    async def _enter(self, scope: Scope, receive: Receive, send: Send, cookie: str) -> None:
         """Take the token out of the address and put a session in its place."""
         words = parse_qsl(scope["query_string"].decode("latin-1"))
         given = dict(words).get("token", "")
@@ -132,10 +132,18 @@ class Guard:
             # a path that begins with two slashes would lead to another host
             path = "/" + scope["path"].lstrip("/")
             response = RedirectResponse(path + f"?{rest}" * bool(rest), 303)
-            await response(scope, receive, _with_headers(send, self._cookie(session)))
+            await response(scope, receive, _with_headers(send, cookie))
             return
         text = "open the address that retriever browse printed, with its token\n"
         await PlainTextResponse(text, 401)(scope, receive, _with_headers(send, ""))
+
+
+def _parts(address: str) -> SplitResult:
+    """Parts of an address; nothing of one that is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _with_headers(send: Send, cookie: str) -> Send:

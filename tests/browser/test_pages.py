@@ -258,6 +258,8 @@ def test_forms_of_others_are_refused(client: httpx.Client, site: str, version, f
         ({}, {"Sec-Fetch-Site": "cross-site"}),
         ({}, {"Sec-Fetch-Site": "same-site"}),
         ({}, {"Host": "example.org"}),
+        ({}, {"Host": "["}),
+        ({}, {"Origin": "http://["}),
     ):
         assert client.post("/verdicts", data={**fields, **wrong}, headers=headers).status_code == 403, (wrong, headers)
     with httpx.Client(base_url=site) as stranger:
@@ -280,7 +282,7 @@ def test_a_browser_for_others_wants_its_token(folder: Path, version) -> None:
             assert answer.status_code == 401 and version.name not in answer.text
         assert client.get(f"{address}/static/browser.js").status_code == 401
         assert client.post(f"{address}/verdicts?token=a+secret").status_code == 401
-        cookie = "retriever=abc." + "0" * 64
+        cookie = f"retriever-{httpx.URL(address).port}=abc." + "0" * 64
         assert httpx.get(address, headers={"Cookie": cookie}).status_code == 401
         answer = client.get(f"{address}//example.org/?token=a+secret&x=1")
         assert answer.status_code == 303 and answer.headers["location"] == "/example.org/?x=1"
@@ -288,6 +290,27 @@ def test_a_browser_for_others_wants_its_token(folder: Path, version) -> None:
         assert version.name in client.get(address).text
         fields = page(client, f"{address}/versions/{version.name}/detections/0").fields
         assert client.post(f"{address}/verdicts", data={**fields, "verdict": "real"}).status_code == 303
+
+
+def test_browsers_on_other_ports_and_cookies_of_others_are_no_hindrance(
+    client: httpx.Client, folder: Path, version
+) -> None:
+    here = f"/versions/{version.name}/detections/0"
+    client.cookies.set("settings", '{"theme": "dark", "wide"}')  # as other programs on this machine leave them
+    fields = page(client, here).fields | {"verdict": "real"}
+    with serving(folder / "outputs", folder / "data", token="a secret") as other:
+        assert client.get(f"{other}/?token=a+secret").status_code == 200
+        assert client.get(f"{other}{here}").status_code == 200
+    assert client.post("/verdicts", data=fields).status_code == 200
+    assert [each.verdict for each in read_verdicts(folder / "outputs")] == ["real"]
+
+
+def test_what_is_left_to_judge_goes_on_from_a_detection_that_was_judged(client: httpx.Client, version) -> None:
+    order = np.argsort(-version.detections.snr.abs(), kind="stable")
+    here = f"/versions/{version.name}/detections"
+    judge(client, f"{here}/{order[0]}?verdict=none", "real")
+    text = client.get(f"{here}/{order[0]}?verdict=none").text
+    assert f'rel="next" href="{here}/{order[1]}?verdict=none"' in text
 
 
 def test_two_who_judge_at_once_lose_nothing(site: str, version, folder: Path) -> None:
