@@ -93,6 +93,10 @@ class SegmentError(StoreError):
     """A segment is missing, altered, or of a format this retriever cannot read."""
 
 
+class NotMade(StoreError):
+    """A source has no product of a stage, because it failed, waits for another, or was not run yet."""
+
+
 class SchemaError(StoreError):
     """The database was made by a newer retriever."""
 

@@ -165,13 +165,14 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
 
     made: dict[tuple[tuple[str, ...], ...], Path] = {}
 
-    def put(*runs: tuple[str, ...]) -> None:
+    def put(*runs: tuple[str, ...], exit_code: int = 0) -> None:
         here = Path.cwd()
         if runs not in made:
-            made[runs] = tmp_path_factory.mktemp("made")
-            with contextlib.chdir(made[runs]), contextlib.redirect_stdout(io.StringIO()):
+            folder = tmp_path_factory.mktemp("made")
+            with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
                 for words in runs:
-                    assert main(["run", *words]) == 0, words
+                    assert main(["run", *words]) == exit_code, words
+            made[runs] = folder
         shutil.copytree(made[runs], here, dirs_exist_ok=True)
 
     return put

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from retriever.api.frames import frame_of
-from retriever.errors import ConfigError
+from retriever.errors import ConfigError, NotMade
 from retriever.report.versions import VersionFolder
 
 if TYPE_CHECKING:
@@ -69,19 +69,25 @@ def lightcurves_in_parts(
     total = len(version.table("sources", ["name"]))
     rows = np.arange(total) if names is None else np.array([version.source(name).row for name in names], np.int64)
     parts = [rows[k : k + sources_per_partition] for k in range(0, max(rows.size, 1), sources_per_partition)]
-    words = {"folder": str(version.folder), "data": str(data.absolute()), "level": level}
+    words: dict[str, Any] = {
+        "folder": str(version.folder), "data": str(data.absolute()), "level": level, "named": names is not None,
+    }  # fmt: skip
     return frames.from_map(_nested, parts, meta=_nested(rows[:0], **words), **words)
 
 
-def _nested(rows: Any, *, folder: str, data: str, level: str) -> "NestedFrame":
+def _nested(rows: Any, *, folder: str, data: str, level: str, named: bool) -> "NestedFrame":
     from retriever.api.version import Version
-    from retriever.exports.nested import nested_table
+    from retriever.exports.nested import nested_table, warn_of_missing
 
     try:
         from nested_pandas.nestedframe.io import from_pyarrow
     except ImportError as error:
         raise ConfigError("nested frames need the package nested-pandas: pip install 'retriever[nested]'") from error
-    return from_pyarrow(nested_table(Version(VersionFolder(Path(folder)), Path(data)), rows, level))
+    version = Version(VersionFolder(Path(folder)), Path(data))
+    missing: list[NotMade] = []
+    table = nested_table(version, rows, level, missing=None if named else missing.append)
+    warn_of_missing(missing)
+    return from_pyarrow(table)
 
 
 def _dask() -> Any:

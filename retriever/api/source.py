@@ -1,16 +1,16 @@
 """One source of a version: its rows in the tables, and its light curves at each level."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from retriever.api.frames import frame_of
 from retriever.api.lightcurve import VersionLightcurve
 from retriever.api.raw import raw_curves
 from retriever.api.segments import Segments
-from retriever.errors import ConfigError, StoreError, nearest
+from retriever.errors import ConfigError, NotMade, StoreError, nearest
 from retriever.graph import GRAPH, LIGHTCURVE_PORT
 from retriever.lightcurve import Lightcurve
 from retriever.lightcurves import LightcurveSet
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["LEVELS", "Product", "SourceInVersion"]
+
+Read = TypeVar("Read")
 
 LEVELS = ("raw", "reduced", "detrended", "processed", "simulated")
 """Levels of light curves: as the survey gave them, uniform, as they were searched, with flags and scores, with
@@ -135,18 +137,23 @@ class SourceInVersion:
 
     @overload
     def lightcurves(
-        self, level: Literal["reduced", "detrended", "processed", "simulated"] = ..., *, observatory: str | None = ...
-    ) -> tuple[VersionLightcurve, ...]: ...
-    @overload
-    def lightcurves(self, level: Literal["raw"], *, observatory: str | None = ...) -> tuple[RawTable, ...]: ...
+        self, level: Literal["reduced", "detrended", "processed", "simulated"] = ..., *,
+        observatory: str | None = ..., missing: Callable[[NotMade], object] | None = ...,
+    ) -> tuple[VersionLightcurve, ...]: ...  # fmt: skip
     @overload
     def lightcurves(
-        self, level: str, *, observatory: str | None = ...
+        self, level: Literal["raw"], *,
+        observatory: str | None = ..., missing: Callable[[NotMade], object] | None = ...,
+    ) -> tuple[RawTable, ...]: ...  # fmt: skip
+    @overload
+    def lightcurves(
+        self, level: str, *, observatory: str | None = ..., missing: Callable[[NotMade], object] | None = ...
     ) -> tuple[VersionLightcurve, ...] | tuple[RawTable, ...]: ...
 
     def lightcurves(
-        self, level: str = "processed", *, observatory: str | None = None
-    ) -> tuple[VersionLightcurve, ...] | tuple[RawTable, ...]:
+        self, level: str = "processed", *,
+        observatory: str | None = None, missing: Callable[[NotMade], object] | None = None,
+    ) -> tuple[VersionLightcurve, ...] | tuple[RawTable, ...]:  # fmt: skip
         """The light curves of the source, in the order of surveys and numbers.
 
         Parameters
@@ -158,6 +165,9 @@ class SourceInVersion:
             made again by the code that made the version.
         observatory
             Only those of this survey, by its name in the config; of all where none is named.
+        missing
+            Is told, for each survey where a stage failed or was not run yet, why it has no light curves; they are then
+            left out. Without it, that is an error.
 
         Returns
         -------
@@ -169,14 +179,16 @@ class SourceInVersion:
         ------
         ConfigError
             When there is no such level or observatory.
+        NotMade
+            When a stage failed for the source or was not run yet, and nobody is to be told.
         StoreError
-            When a stage failed for the source or was not run yet, or a file is missing.
+            When a file is missing.
         """
         if level not in LEVELS:
             raise ConfigError(f"there is no level {level!r}{nearest(level, LEVELS)}")
         if level == "raw":
-            return tuple(table for name in self._surveys(observatory) for table in self._raw(name))
-        return self._read(level, self._surveys(observatory))
+            return tuple(table for _, table in self._of_surveys(self._raw, observatory, missing))
+        return self._read(level, observatory, missing)
 
     def raw_curves(self, observatory: str | None = None) -> tuple[VersionLightcurve, ...]:
         """The raw tables as light curves to look at, on the survey's own clock, with each row that has a brightness.
@@ -193,8 +205,7 @@ class SourceInVersion:
         """
         return tuple(
             self._with_context(lightcurve, name, "raw")
-            for name in self._surveys(observatory)
-            for lightcurve in self._raw_curves(name)
+            for name, lightcurve in self._of_surveys(self._raw_curves, observatory)
         )
 
     def _raw_curves(self, observatory: str) -> list[Lightcurve]:
@@ -212,10 +223,26 @@ class SourceInVersion:
             raise ConfigError(f"{self._folder.name} has no observatory {observatory!r}{nearest(observatory, names)}")
         return names if observatory is None else (observatory,)
 
-    def _read(self, level: str, surveys: tuple[str, ...]) -> tuple[VersionLightcurve, ...]:
+    def _of_surveys(
+        self, read: Callable[[str], Sequence[Read]], observatory: str | None,
+        missing: Callable[[NotMade], object] | None = None,
+    ) -> Iterator[tuple[str, Read]]:  # fmt: skip
+        """What is read of each survey, with its name."""
+        for name in self._surveys(observatory):
+            try:
+                yield from ((name, each) for each in read(name))
+            except NotMade as error:
+                if missing is None:
+                    raise
+                missing(error)
+
+    def _read(
+        self, level: str, observatory: str | None, missing: Callable[[NotMade], object] | None = None
+    ) -> tuple[VersionLightcurve, ...]:
         read = {"reduced": self._reduced, "detrended": self._detrended, "processed": self._processed,
                 "simulated": self._simulated}[level]  # fmt: skip
-        return tuple(self._with_context(lightcurve, name, level) for name in surveys for lightcurve in read(name))
+        found = self._of_surveys(read, observatory, missing)
+        return tuple(self._with_context(lightcurve, name, level) for name, lightcurve in found)
 
     def _with_context(self, lightcurve: Lightcurve, observatory: str, level: str) -> VersionLightcurve:
         return VersionLightcurve.with_context(
@@ -233,8 +260,7 @@ class SourceInVersion:
 
         if level not in LEVELS:
             raise ConfigError(f"there is no level {level!r}{nearest(level, LEVELS)}")
-        surveys = self._surveys(observatory)
-        curves = self.raw_curves(observatory) if level == "raw" else self._read(level, surveys)
+        curves = self.raw_curves(observatory) if level == "raw" else self._read(level, observatory)
         names = {lc.observatory for lc in curves}
         found = self.detections if level != "simulated" else self.injections
         rows = found[found["observatory"].isin(names)].to_dict("records")
@@ -257,8 +283,11 @@ class SourceInVersion:
         if product is None:
             raise StoreError(f"{self._folder.name} has no stage {stage!r} of {observatory}; see version.products")
         if product.outcome in ("failed", "blocked", "pending"):
-            why = f" ({product.message})" if product.message else ""
-            raise StoreError(
+            of_survey = self._of_survey(observatory).values()
+            failed = next((each for each in of_survey if each.outcome == "failed"), product)
+            why = f", for {failed.stage} failed" if failed is not product else ""
+            why += f" ({failed.message})" if failed.message else ""
+            raise NotMade(
                 f"{self.name} has no product of stage {stage!r} of {observatory}: it is {product.outcome}{why}; "
                 "run the version again, or name another observatory"
             )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from retriever.api.source import LEVELS
-from retriever.errors import ConfigError, StoreError, nearest
+from retriever.errors import ConfigError, NotMade, StoreError, nearest
+from retriever.exports.nested import warn_of_missing
 from retriever.exports.skyportal import SkyPortal
 from retriever.exports.tables import FORMATS, write_table
 
@@ -36,6 +37,7 @@ class _Job:
     level: str
     skyportal: SkyPortal
     progress: Callable[[int, int], None]
+    missing: Callable[[NotMade], object] | None
 
     def sources(self, *, by_place: bool = False) -> Iterator["SourceInVersion"]:
         """The sources in the order of the catalog, or of right ascension."""
@@ -52,7 +54,7 @@ class _Job:
     def lightcurves(self) -> "Iterator[tuple[SourceInVersion, VersionLightcurve]]":
         """The light curves of all sources, each with its source."""
         for source in self.sources():
-            for lightcurve in source.lightcurves(self.level):
+            for lightcurve in source.lightcurves(self.level, missing=self.missing):
                 yield source, cast("VersionLightcurve", lightcurve)
 
 
@@ -62,6 +64,9 @@ def export(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:  # fmt: skip
     """Write a version, or parts of it, in a format of other tools; gives the files.
+
+    Light curves of all sources are those that there are: a warning tells how many sources lack some because a stage
+    failed or was not run yet. Of sources that are named, this is an error.
 
     Parameters
     ----------
@@ -84,6 +89,8 @@ def export(
     ------
     ConfigError
         When the format does not exist, or the target does, or a package is missing.
+    NotMade
+        When a source that is named has no light curves because a stage failed or was not run yet.
     StoreError
         When the version lacks a table or file, or the target cannot be written.
     """
@@ -94,9 +101,10 @@ def export(
     if target.exists():
         raise ConfigError(f"{target} is there already; choose another name")
     chosen = list(tables) or [name for name in version.tables if name not in _PRIVATE]
+    missing: list[NotMade] = []
     job = _Job(
         version=version, kind=kind, tables=chosen, names=sources, level=level, skyportal=skyportal or SkyPortal(),
-        progress=progress,
+        progress=progress, missing=missing.append if sources is None else None,
     )  # fmt: skip
     temporary = target.with_name(f".{target.name}.tmp")
     try:
@@ -108,6 +116,7 @@ def export(
         raise StoreError(f"cannot write {target}: {error.strerror or error}; choose another place") from error
     finally:
         _clear(temporary)
+    warn_of_missing(missing)
     return sorted(path for path in target.rglob("*") if path.is_file()) if target.is_dir() else [target]
 
 
@@ -124,7 +133,9 @@ def _tables(job: _Job, path: Path) -> None:
 def _nested(job: _Job, path: Path) -> None:
     from retriever.exports.nested import write_nested
 
-    write_nested(job.version, path, level=job.level, names=job.names, progress=job.progress)
+    write_nested(
+        job.version, path, level=job.level, names=job.names, progress=job.progress, missing=job.missing
+    )  # fmt: skip
 
 
 def _hats(job: _Job, path: Path) -> None:
@@ -154,7 +165,7 @@ def _hdf5(job: _Job, path: Path) -> None:
     from retriever.exports.hdf5 import write_per_source
 
     path.mkdir()
-    write_per_source(job.sources(by_place=True), job.version.surveys, path, job.level)
+    write_per_source(job.sources(by_place=True), job.version.surveys, path, job.level, job.missing)
 
 
 def _lightkurve(job: _Job, path: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from retriever.arrays import Array
-from retriever.errors import ConfigError
+from retriever.errors import ConfigError, NotMade
 from retriever.identity import digest_bytes
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def put(store: "pd.HDFStore", key: str, frame: "pd.DataFrame", metadata: Mapping
 
 
 def write_per_source(
-    sources: Iterable["SourceInVersion"], surveys: Mapping[str, str], folder: Path, level: str
-) -> None:
+    sources: Iterable["SourceInVersion"], surveys: Mapping[str, str], folder: Path, level: str,
+    missing: Callable[[NotMade], object] | None = None,
+) -> None:  # fmt: skip
     """Write light curves in AstroRetriever's layout.
 
     Sources of one degree of right ascension are in one file, such as ``ZTF_photometry_RA123_reduced.h5``; files of raw
@@ -69,6 +70,8 @@ def write_per_source(
         In the order of right ascension, so that each file is opened once.
     surveys
         Name of the survey of each observatory.
+    missing
+        As for `retriever.api.source.SourceInVersion.lightcurves`.
 
     Raises
     ------
@@ -82,26 +85,29 @@ def write_per_source(
                 place = {"source_name": source.name, "ra": source.catalog.ra, "dec": source.catalog.dec}
                 for observatory in source.observatories:
                     survey = re.sub(r"[^A-Za-z0-9]", "-", surveys.get(observatory, observatory)).upper()
-                    for key, frame in _frames(source, observatory, level):
+                    for key, frame in _frames(source, observatory, level, missing):
                         if survey not in stores:
                             path = folder / f"{survey}_photometry_RA{degree:03d}{_SUFFIX[level]}.h5"
                             stores[survey] = stack.enter_context(opened(path))
                         put(stores[survey], key, frame, place)
 
 
-def _frames(source: "SourceInVersion", observatory: str, level: str) -> Iterator[tuple[str, "pd.DataFrame"]]:
+def _frames(
+    source: "SourceInVersion", observatory: str, level: str, missing: Callable[[NotMade], object] | None
+) -> Iterator[tuple[str, "pd.DataFrame"]]:
     """Groups of a source and their frames."""
     import pandas as pd
 
     name = group_name(source.name)
     if level == "raw":
-        raw = source.lightcurves("raw", observatory=observatory)
+        raw = source.lightcurves("raw", observatory=observatory, missing=missing)
         for k, table in enumerate(raw):
             plain = {key: _plain(column) for key, column in table.columns.items() if column.ndim == 1}
             yield name if len(raw) == 1 else f"{name}_{k + 1:02d}_of_{len(raw):02d}", pd.DataFrame(plain)
         return
     word = "reduction" if level == "reduced" else level
-    for lc in cast("tuple[VersionLightcurve, ...]", source.lightcurves(level, observatory=observatory)):
+    found = source.lightcurves(level, observatory=observatory, missing=missing)
+    for lc in cast("tuple[VersionLightcurve, ...]", found):
         yield f"{name}_{word}_{lc.number:02d}_of_{lc.of:02d}", frame_of_lightcurve(lc)
 
 

@@ -1,11 +1,13 @@
 """Light curves of a version in one Parquet file: a row a source, its epochs nested, as nested-pandas and LSDB read."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from retriever.errors import NotMade
 from retriever.report.arrow import arrow_array
 
 if TYPE_CHECKING:
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 
     from retriever.api.version import Version
 
-__all__ = ["NESTED_COLUMNS", "nested_table", "nested_tables", "write_nested"]
+__all__ = ["NESTED_COLUMNS", "nested_table", "nested_tables", "warn_of_missing", "write_nested"]
+
+log = logging.getLogger("retriever")
 
 NESTED_COLUMNS = ("time", "bjd", "flux", "flux_err", "mag", "mag_err", "exptime", "flag", "qflag")
 """Columns of epochs; beside them are `band`, `observatory` and `number` of their light curves."""
@@ -26,6 +30,7 @@ _AT_ONCE = 2_000_000
 def write_nested(
     version: "Version", path: Path, *, level: str, names: Sequence[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    missing: Callable[[NotMade], object] | None = None,
 ) -> int:  # fmt: skip
     """Write the light curves of a version; gives the number of sources.
 
@@ -38,6 +43,8 @@ def write_nested(
         Level of the light curves; see `retriever.api.source.SourceInVersion.lightcurves`.
     names
         Names of the sources; all where none are named.
+    missing
+        As for `retriever.api.source.SourceInVersion.lightcurves`; such a source has a row without epochs.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def write_nested(
 
     writer, done, total = None, 0, len(names) if names is not None else len(version.table("sources", ["name"]))
     try:
-        for table in nested_tables(version, level, names):
+        for table in nested_tables(version, level, names, missing):
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
             done += table.num_rows
@@ -59,7 +66,10 @@ def write_nested(
     return done
 
 
-def nested_tables(version: "Version", level: str, names: Sequence[str] | None = None) -> Iterator["pa.Table"]:
+def nested_tables(
+    version: "Version", level: str, names: Sequence[str] | None = None,
+    missing: Callable[[NotMade], object] | None = None,
+) -> Iterator["pa.Table"]:  # fmt: skip
     """Arrow tables of some sources each, as `write_nested` writes them."""
     sources = version.sources
     rows = np.arange(len(sources))
@@ -67,10 +77,13 @@ def nested_tables(version: "Version", level: str, names: Sequence[str] | None = 
         row_of = {name: row for row, name in enumerate(sources["name"])}
         rows = np.array([row_of[version.source(name).name] for name in names], np.int64)
     for some_rows in _portions(version, sources["name"].to_numpy(), rows):
-        yield nested_table(version, some_rows, level, sources)
+        yield nested_table(version, some_rows, level, sources, missing)
 
 
-def nested_table(version: "Version", rows: Any, level: str, sources: "pd.DataFrame | None" = None) -> "pa.Table":
+def nested_table(
+    version: "Version", rows: Any, level: str, sources: "pd.DataFrame | None" = None,
+    missing: Callable[[NotMade], object] | None = None,
+) -> "pa.Table":  # fmt: skip
     """An Arrow table of the sources in some rows of the catalog, with their light curves.
 
     Parameters
@@ -79,13 +92,15 @@ def nested_table(version: "Version", rows: Any, level: str, sources: "pd.DataFra
         Rows of the catalog, from 0.
     sources
         The catalog, where it has been read already.
+    missing
+        As for `write_nested`.
     """
     import pyarrow as pa
 
     catalog = version.sources if sources is None else sources
     some, units = catalog.iloc[rows], catalog.attrs.get("units", {})
     arrays = {name: arrow_array(_values(some[name])) for name in some.columns.drop("digest", errors="ignore")}
-    arrays["lightcurve"] = _epochs(_lightcurves(version, rows, level))
+    arrays["lightcurve"] = _epochs(_lightcurves(version, rows, level, missing))
     fields = [
         pa.field(name, array.type, metadata={"unit": units[name]} if name in units else None)
         for name, array in arrays.items()
@@ -102,13 +117,23 @@ def _portions(version: "Version", names: Any, rows: Any) -> list[Any]:
     return np.split(rows, np.flatnonzero(np.diff(portion)) + 1)
 
 
-def _lightcurves(version: "Version", rows: Any, level: str) -> list[Any]:
+def warn_of_missing(missing: Sequence[NotMade]) -> None:
+    """Say that light curves are left out, and why the first are."""
+    if missing:
+        log.warning(
+            "light curves are left out for %d pair(s) of source and survey; the first: %s", len(missing), missing[0]
+        )
+
+
+def _lightcurves(
+    version: "Version", rows: Any, level: str, missing: Callable[[NotMade], object] | None
+) -> list[Any]:  # fmt: skip
     """Light curves of some sources, in their order; read in the order in which they lie in files."""
     sources = list(version.each_source(rows.tolist()))
     places = [tuple((product.segment, product.row) for product in source.history) for source in sources]
     found: list[Any] = [()] * len(sources)
     for k in sorted(range(len(sources)), key=places.__getitem__):
-        found[k] = sources[k].lightcurves(level)
+        found[k] = sources[k].lightcurves(level, missing=missing)
     return found
 
 
