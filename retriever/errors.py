@@ -9,6 +9,7 @@
     │       └── AnswerCut          it answered with no more rows than it allows at once
     ├── StoreError         data, outputs or the database cannot be used            exit code 1
     │   ├── SegmentError       a segment is missing, altered or of another format
+    │   ├── NotMade            a stage failed for the source, or was not run yet
     │   ├── SchemaError        the database was made by a newer retriever
     │   └── LeaseLost          another run took over what this run was making
     └── AbortedRun         too many sources failed; the run stopped                exit code 3
@@ -25,6 +26,7 @@ __all__ = [
     "FetchError",
     "FileFormatError",
     "LeaseLost",
+    "NotMade",
     "RetrieverError",
     "SchemaError",
     "SegmentError",
