@@ -25,7 +25,7 @@ class LombScargleFinder:
 
     The periodogram is that of astropy, or of nifty-ls where it is installed (``pip install 'retriever[nifty]'``). The
     false-alarm probability is the upper limit of Baluev (2008, MNRAS 385, 1279); the S/N is the normal deviate of the
-    same probability. The time of the peak is that of the usable epoch at which the sinusoid is highest.
+    same probability, 0 from a half on. The time of the peak is that of the usable epoch at which the sinusoid is highest.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class LombScargleFinder:
         solution = np.linalg.solve(weighted @ weighted.T, weighted @ (flux / noise))
         fitted, (_, sine, cosine) = solution @ terms, solution
         return {
-            "at": int(np.argmax(fitted)), "snr": float(-ndtri_exp(peak.log_fap)) if peak.log_fap < 0 else 0.0,
+            "at": int(np.argmax(fitted)), "snr": max(0.0, float(-ndtri_exp(peak.log_fap))),
             "dmag": np.nan, "n_epochs": time.size, "amplitude": float(np.hypot(sine, cosine)),
             "period": 1.0 / peak.frequency, "fap": np.exp(peak.log_fap),
             "chi2": float(np.sum(((flux - fitted) / noise) ** 2) / max(time.size - 4, 1)),

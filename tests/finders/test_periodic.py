@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.timeseries import LombScargle
+from scipy.stats import norm
 
 from retriever.errors import ConfigError
 from retriever.finders.bls import BLSFinder, period_grid
@@ -101,6 +102,20 @@ def test_noise_has_as_few_periods_as_its_probability_says() -> None:
     (batch,) = LightcurveSet.of(lightcurves).batches
     found = LombScargleFinder(fap_threshold=0.1, shortest=0.5).find_many(batch)[1]["member"].size
     assert found <= 25  # Baluev's probability is an upper limit; a Poisson number of 15 is above 25 in 1 % of cases
+
+
+def test_what_is_more_probable_than_not_has_no_signal_to_noise() -> None:
+    fap, snr = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        lc = flat_lightcurve(60, time=np.sort(rng.uniform(0, 50, 60)), flux=100 + rng.standard_normal(60))
+        _, (event,) = LombScargleFinder(fap_threshold=1.0).find(lc)
+        fap.append(event.fap)
+        snr.append(event.snr)
+    likely = np.array(fap) > 0.5
+    assert likely.any() and not likely.all()
+    assert np.all(np.array(snr)[likely] == 0.0)
+    np.testing.assert_allclose(np.array(snr)[~likely], norm.isf(np.array(fap)[~likely]), rtol=1e-6)
 
 
 def test_transit_least_squares_finds_what_box_least_squares_finds() -> None:
