@@ -63,7 +63,8 @@ class MatchedFilter:
     shape
         "gaussian", "box", "flare", "occultation" or "trapezoid".
     shortest, longest
-        Limits of the full width at half maximum in days.
+        Limits of the full width at half maximum of the templates in days; that of an event, which is fitted, may lie
+        somewhat beyond.
     overlap
         Least share of the S/N that is left where an event's width lies between two templates.
     snr_threshold
