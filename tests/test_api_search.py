@@ -267,10 +267,42 @@ def test_the_database_can_be_asked_and_not_changed(version: Version) -> None:
 def test_a_session_reads_postgresql_and_cannot_change_it(stand: Path, postgres: str, monkeypatch) -> None:
     monkeypatch.setenv("RETRIEVER_DATABASE", postgres)
     package.run(*SMALL, store="postgres", quiet=True)
-    with package.open().session() as session:
+    monkeypatch.delenv("RETRIEVER_DATABASE")
+    (stand / "elsewhere").mkdir()
+    monkeypatch.chdir(stand / "elsewhere")
+    archive = package.open(postgres)
+    assert archive.outputs == stand / "outputs" and archive.data == stand / "data"
+    assert len(archive.versions["DEMO"].source("random_000000").lightcurves("raw")) > 0
+    with archive.session() as session:
         assert len(session.scalars(sa.select(models.Source.name)).all()) == 40
-    with pytest.raises(StoreError, match="can only be read here"), package.open().session() as session:
+    with pytest.raises(StoreError, match="can only be read here"), package.open(postgres).session() as session:
         session.execute(sa.delete(models.Source))
+
+
+def test_a_database_says_where_its_versions_lie(version: Version, retriever, tmp_path: Path) -> None:
+    address = "sqlite:///outputs/retriever.db"
+    for again in (False, True):
+        if again:
+            assert retriever("rebuild").code == 0
+        archive = package.open(address)
+        assert list(archive.versions) == [version.name] and archive.outputs == Path("outputs").absolute()
+        assert package.open(address, data=tmp_path / "other").data == tmp_path / "other"
+    assert "sqlite" not in repr(archive)
+    nowhere = tmp_path / "none.db"
+    with pytest.raises(StoreError, match="there is no database"):
+        package.open(f"sqlite:///{nowhere}")
+    assert not nowhere.exists()
+    nowhere.touch()
+    with pytest.raises(StoreError, match="cannot read the database"):
+        package.open(f"sqlite:///{nowhere}")
+    for wrong in (
+        "postgresql://me:secret@/[x",
+        "nothing://me:secret@host/name",
+        "postgresql://me:secret@127.0.0.1:1/x",
+    ):
+        with pytest.raises(StoreError) as told:
+            package.open(wrong)
+        assert "secret" not in str(told.value) and "database" in str(told.value)
 
 
 def test_a_version_is_opened_without_matplotlib(version: Version) -> None:

@@ -28,9 +28,11 @@ def open_archive(
     Parameters
     ----------
     outputs
-        The outputs folder; ``$RETRIEVER_OUTPUTS`` where none is given, else ``outputs``.
+        The outputs folder, or the address of a database such as ``postgresql://HOST/NAME``, which says where the
+        latest run put its versions; ``$RETRIEVER_OUTPUTS`` where none is given, else ``outputs``.
     data
-        The data folder, which holds the raw tables; ``$RETRIEVER_DATA`` where none is given, else ``data``.
+        The data folder, which holds the raw tables; ``$RETRIEVER_DATA`` where none is given, else ``data``, or what
+        the database says.
 
     Returns
     -------
@@ -41,6 +43,8 @@ def open_archive(
     ------
     ConfigError
         When there is no such folder.
+    StoreError
+        When the database cannot be read, or does not say where versions lie.
 
     Examples
     --------
@@ -49,6 +53,12 @@ def open_archive(
     ...     len(open_archive(folder).versions)
     0
     """
+    if isinstance(outputs, str) and "://" in outputs:
+        from retriever.store.session import folders_of
+
+        known = folders_of(outputs)
+        archive = open_archive(known["outputs"], data=data or known["data"])
+        return Archive(archive.outputs, archive.data, outputs)
     folder = Path(outputs if outputs is not None else os.environ.get("RETRIEVER_OUTPUTS", "outputs")).expanduser()
     data_folder = Path(data if data is not None else os.environ.get("RETRIEVER_DATA", "data")).expanduser()
     if not folder.is_dir():
@@ -67,11 +77,14 @@ class Archive:
     ----------
     outputs, data
         The folders.
+    database
+        Address of the database, where it was opened by that.
     """
 
-    def __init__(self, outputs: Path, data: Path) -> None:
+    def __init__(self, outputs: Path, data: Path, database: str = "") -> None:
         self.outputs = outputs
         self.data = data
+        self._database = database  # may hold a password
 
     @property
     def versions(self) -> "Versions":
@@ -86,7 +99,8 @@ class Archive:
         Parameters
         ----------
         database
-            Its address; that of ``$RETRIEVER_DATABASE`` where none is given, else SQLite in the outputs folder.
+            Its address; where none is given, that by which the archive was opened, or of ``$RETRIEVER_DATABASE``, else
+            SQLite in the outputs folder.
 
         Raises
         ------
@@ -96,7 +110,7 @@ class Archive:
         from retriever.store.connection import url_from_environment
         from retriever.store.session import read_session
 
-        return read_session(database or url_from_environment(), self.outputs)
+        return read_session(database or self._database or url_from_environment(), self.outputs)
 
     @property
     def verdicts(self) -> "pd.DataFrame":

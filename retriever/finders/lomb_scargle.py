@@ -25,7 +25,8 @@ class LombScargleFinder:
 
     The periodogram is that of astropy, or of nifty-ls where it is installed (``pip install 'retriever[nifty]'``). The
     false-alarm probability is the upper limit of Baluev (2008, MNRAS 385, 1279); the S/N is the normal deviate of the
-    same probability, 0 from a half on. The time of the peak is that of the usable epoch at which the sinusoid is highest.
+    same probability, 0 from a half on. The time of the peak is that of the usable epoch at which the sinusoid is
+    highest.
 
     Parameters
     ----------

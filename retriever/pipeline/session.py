@@ -117,6 +117,7 @@ def run_config(config: "DictConfig", verbose: bool = False) -> RunSummary:
     version, settings = session.version, session.settings
     with Database(session.address, session.paths.outputs_root) as database:
         renew(session.paths.outputs_root, session.paths.data_root, database)
+        database.keep_folders(session.paths.outputs_root, session.paths.data_root)
         version.open_folder(frozen_yaml(config), session.repositories, session.recipe)
         name = new_run_name()
         run = Run(

@@ -99,6 +99,7 @@ def rebuild(outputs: Path, data: Path, database: Database, *, on_progress: OnPro
     """
     refuse_while_running(database, "rebuild the database")
     database.clear()
+    database.keep_folders(outputs, data)
     segments = register_all(outputs, data, database, run="rebuild", on_progress=on_progress)
     versions = index_versions(outputs, database, version_names(outputs))
     verdicts = index_verdicts(database, map(asdict, read_verdicts(outputs)))

@@ -11,6 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 
 __all__ = [
+    "SQLITE_FILE",
     "URL_VARIABLE",
     "drop_everything",
     "open_engine",
@@ -18,6 +19,9 @@ __all__ = [
     "set_aside_if_broken",
     "url_from_environment",
 ]
+
+SQLITE_FILE = "retriever.db"
+"""The database in an outputs folder, where no other is named."""
 
 LOCKED_SECONDS = 60.0
 """How long to wait for an SQLite database that another process writes."""
@@ -48,7 +52,7 @@ def open_engine(url: str, outputs: Path) -> Engine:
 
 
 def _address(url: str, outputs: Path) -> URL:
-    return make_url(url) if url else URL.create("sqlite", database=str(outputs / "retriever.db"))
+    return make_url(url) if url else URL.create("sqlite", database=str(outputs / SQLITE_FILE))
 
 
 def set_aside_if_broken(url: str, outputs: Path) -> Path | None:

@@ -5,17 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
+from sqlalchemy import Connection, MetaData, Table, delete, insert, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from retriever.errors import SchemaError, StoreError
 from retriever.graph import GRAPH
 from retriever.store import models
-from retriever.store.connection import drop_everything, open_engine, reason_of
+from retriever.store.connection import SQLITE_FILE, drop_everything, open_engine, reason_of
 from retriever.store.host import NETWORK_FILE_SYSTEMS, file_system_of
 
-__all__ = ["Database"]
+__all__ = ["Database", "folders_in"]
+
+
+def folders_in(connection: Connection) -> dict[str, str]:
+    """Folders that a database says its versions and raw data lie in."""
+    wanted = select(models.Meta.key, models.Meta.value).where(models.Meta.key.in_(["outputs", "data"]))
+    return {row.key: row.value for row in connection.execute(wanted)}
 
 
 class Database:
@@ -56,7 +62,7 @@ class Database:
     @staticmethod
     def exists(url: str, outputs: Path) -> bool:
         """Whether there is a database to open, as far as can be told without making one."""
-        return bool(url) or (outputs / "retriever.db").exists()
+        return bool(url) or (outputs / SQLITE_FILE).exists()
 
     def __enter__(self) -> "Database":
         return self
@@ -131,6 +137,20 @@ class Database:
             raise StoreError(
                 f"cannot write the database {self.engine.url!r}: {reason_of(error)}; nothing was changed"
             ) from error
+
+    def keep_folders(self, outputs: Path, data: Path) -> None:
+        """Write down where versions and raw data lie, for those who have the address of the database alone."""
+        folders = {"outputs": str(outputs.absolute()), "data": str(data.absolute())}
+        if self.folders() == folders:
+            return
+        with self.writing() as connection:
+            connection.execute(delete(models.Meta).where(models.Meta.key.in_(folders)))
+            connection.execute(insert(models.Meta), [{"key": key, "value": path} for key, path in folders.items()])
+
+    def folders(self) -> dict[str, str]:
+        """The folders "outputs" and "data" of the latest run; empty where none was written down."""
+        with self.reading() as connection:
+            return folders_in(connection)
 
     def row_tables(self) -> list[Table]:
         """Tables with rows of products: those of retriever's stages, and those of projects' own."""

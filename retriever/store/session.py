@@ -6,14 +6,44 @@ from pathlib import Path
 
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from retriever.errors import StoreError
-from retriever.store.connection import open_engine, reason_of
-from retriever.store.database import Database
+from retriever.store.connection import SQLITE_FILE, open_engine, reason_of
+from retriever.store.database import Database, folders_in
 
-__all__ = ["read_session"]
+__all__ = ["folders_of", "read_session"]
+
+
+def folders_of(url: str) -> dict[str, str]:
+    """The folders "outputs" and "data" that a database says its versions and raw data lie in.
+
+    Raises
+    ------
+    StoreError
+        When the database cannot be read, or does not say.
+    """
+    try:
+        engine = open_engine(url, Path())
+    except (ArgumentError, ModuleNotFoundError) as error:
+        # the address may hold a password
+        raise StoreError("the address of the database cannot be read; write it as postgresql://HOST/NAME") from error
+    path = engine.url.database or ""
+    try:
+        if engine.dialect.name == "sqlite" and not Path(path).is_file():
+            raise StoreError(f"there is no database {path!r}; name that of a run, or an outputs folder")
+        with engine.connect().execution_options(reading=True) as connection:
+            found = folders_in(connection)
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot read the database {engine.url!r}: {reason_of(error)}") from error
+    finally:
+        engine.dispose()
+    if not found:
+        raise StoreError(f"the database {engine.url!r} does not say where its versions lie; open the outputs folder")
+    if Path(path).name == SQLITE_FILE:  # which lies in its outputs folder, also where that is a copy
+        found["outputs"] = str(Path(path).parent)
+    return found
 
 
 @contextmanager
